@@ -1,0 +1,34 @@
+# One-word scripts: demo, test, check, bench. Each sets up its own environment in .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test check bench lint fast clean
+
+demo: $(READY)
+	$(BIN)/parallel-evm demo
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -q
+
+check: $(READY) lint fast
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+fast: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow and not conformance"
+
+bench: $(READY)
+	$(BIN)/parallel-evm bench
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

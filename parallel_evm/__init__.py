@@ -1,0 +1,1 @@
+"""Parallel execution of py-evm blocks."""
