@@ -1,0 +1,223 @@
+"""MerkleState: a `FlatState` over py-evm's tries, with roots. It is the account database of a VM.
+
+All that a block writes collects in dictionaries; `make_state_root` turns it into tries once, in
+bulk, and `persist` writes the new nodes through py-evm's database in one atomic batch. Nothing
+reaches the database before `persist`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
+from eth.db.witness import AccountQueryTracker, MetaWitness
+from eth.typing import JournalDBCheckpoint
+from eth.vm.interrupt import MissingAccountTrieNode, MissingStorageTrieNode
+from eth_typing import Address, Hash32
+from trie.exceptions import MissingTrieNode
+
+from parallel_evm.hashing import keccak
+from parallel_evm.merkle.codec import encode_account, encode_slot
+from parallel_evm.merkle.source import TrieSource, TrieSources
+from parallel_evm.merkle.update import update
+from parallel_evm.state.base import Changes
+from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.keys import EPOCH
+from parallel_evm.state.recorder import Observations
+from parallel_evm.state.source import Account
+
+
+class MerkleState(FlatState):
+    """py-evm's `AccountDatabaseAPI` at one block of one database."""
+
+    sources: ClassVar[TrieSources]
+    """Where the previous block's warm source is found; set by whoever configures the class."""
+
+    source: TrieSource
+
+    def __init__(self, db: AtomicDatabaseAPI, state_root: Hash32 = BLANK_ROOT_HASH) -> None:
+        super().__init__(self.sources.at(db, state_root))
+        self._db = db
+        self._overlay = self.source._overlay
+        self._pending_codes: dict[bytes, bytes] = {}
+        self._storage_made: dict[bytes, tuple[bytes, dict[int, int]]] = {}
+        self._witnessed: list[Observations] = []
+
+    #
+    # Roots
+    #
+    @property
+    def state_root(self) -> Hash32:
+        return Hash32(self.source.root)
+
+    @state_root.setter
+    def state_root(self, value: Hash32) -> None:
+        if value != self.source.root:
+            self.source = TrieSource(self._db, value, self._overlay)
+            self._storage_made.clear()
+
+    def has_root(self, state_root: bytes) -> bool:
+        return state_root in self._overlay or state_root in self._db
+
+    def make_storage_roots(self) -> None:
+        """Build the storage tries of all accounts written so far.
+
+        `make_state_root` does the same; called before, this lets the work be timed apart.
+        """
+        for address in self.effects.slots:
+            self._storage_root(address)
+
+    def _storage_root(self, address: bytes) -> bytes:
+        """The account's storage root with all that was written, building what is not built."""
+        written = self.effects.slots.get(address)
+        made = self._storage_made.get(address)
+        wiped = (address, EPOCH) in self.effects.cells
+        if made is not None and not (wiped and made[1] is not written):
+            root, done = made
+            changed = {s: v for s, v in (written or {}).items() if done.get(s) != v}
+        else:
+            root = BLANK_ROOT_HASH if wiped else self.source.storage_root(address)
+            changed = written or {}
+        trie_changes: dict[bytes, bytes] = {}
+        for slot, value in changed.items():
+            # py-evm does not touch the trie to delete what is not there, and a partial trie may
+            # lack the nodes on the way.
+            if value or made is not None or (not wiped and self.source.slot(address, slot)):
+                trie_changes[keccak(slot.to_bytes(32, "big"))] = encode_slot(value)
+        if trie_changes:
+            try:
+                result = update(self._node, root, trie_changes)
+            except MissingTrieNode as missing:
+                raise MissingStorageTrieNode(
+                    missing.missing_node_hash,
+                    root,
+                    missing.requested_key,
+                    missing.prefix,
+                    Address(address),
+                ) from missing
+            self._overlay.update(result.nodes)
+            root = result.root
+        if written is not None:
+            self._storage_made[address] = (root, dict(written))
+        return root
+
+    def _node(self, node_hash: bytes) -> bytes:
+        return self.source.node(node_hash)
+
+    def make_state_root(self) -> Hash32:
+        """Fold everything written into the tries and return the new root.
+
+        Older checkpoints can no longer be discarded, as in py-evm.
+        """
+        effects = self.effects
+        source = self.source
+        accounts: dict[bytes, Account | None] = {}
+        storage_roots: dict[bytes, bytes] = {}
+        trie_changes: dict[bytes, bytes] = {}
+        for address in self._written_accounts():
+            before = source.account(address)
+            storage_root = source.storage_root(address)
+            if address in effects.slots:
+                new_storage_root = self._storage_root(address)
+                storage_roots[address] = new_storage_root
+            else:
+                new_storage_root = storage_root
+            if self.exists(address) or new_storage_root != BLANK_ROOT_HASH:
+                after = Account(self.nonce(address), self.balance(address), self.code_hash(address))
+                if after != before or new_storage_root != storage_root:
+                    accounts[address] = after
+                    trie_changes[keccak(address)] = encode_account(
+                        after.nonce, after.balance, new_storage_root, after.code_hash
+                    )
+            elif before is not None:
+                accounts[address] = None
+                trie_changes[keccak(address)] = b""
+        root = source.root
+        if trie_changes:
+            try:
+                result = update(self._node, root, trie_changes)
+            except MissingTrieNode as missing:
+                raise MissingAccountTrieNode(
+                    missing.missing_node_hash, root, missing.requested_key
+                ) from missing
+            self._overlay.update(result.nodes)
+            root = result.root
+        changes = Changes(
+            accounts=accounts,
+            slots={address: written for address, written in effects.slots.items() if written},
+            wiped=frozenset(address for address, field in effects.cells if field == EPOCH),
+        )
+        self._pending_codes.update(effects.codes)
+        if accounts or changes.slots or changes.wiped:
+            source._codes.update(effects.codes)
+            self.source = source.successor(root, changes, storage_roots)
+        self._start_over()
+        return self.state_root
+
+    def _written_accounts(self) -> Iterator[bytes]:
+        effects = self.effects
+        seen: dict[bytes, None] = dict.fromkeys(address for address, _ in effects.cells)
+        seen.update(dict.fromkeys(effects.deltas))
+        seen.update(dict.fromkeys(effects.slots))
+        return iter(seen)
+
+    def _start_over(self) -> None:
+        self.effects = Effects()
+        self._originals.clear()
+        self._log.clear()
+        self._locked_below = len(self._checkpoints)
+        self._storage_made.clear()
+
+    def persist(self) -> MetaWitnessAPI:
+        """Write all new trie nodes and bytecode to the database, in one atomic batch."""
+        self.make_state_root()
+        with self._db.atomic_batch() as batch:
+            for node_hash, node in self._overlay.items():
+                batch[node_hash] = node
+            for code_hash, code in self._pending_codes.items():
+                batch[code_hash] = code
+        self._overlay.clear()
+        self._pending_codes.clear()
+        self.sources.remember(self._db, self.source)
+        witness = self._witness()
+        self._witnessed = []
+        return witness
+
+    def discard(self, checkpoint: JournalDBCheckpoint) -> None:
+        super().discard(checkpoint)
+        self._storage_made.clear()
+
+    #
+    # Code
+    #
+    def code(self, code_hash: bytes) -> bytes:
+        code = self._pending_codes.get(code_hash)
+        return super().code(code_hash) if code is None else code
+
+    #
+    # Witness
+    #
+    def witness(self, observations: Observations) -> None:
+        """Note what an accepted transaction observed, for the block's `MetaWitness`."""
+        self._witnessed.append(observations)
+
+    def _witness(self) -> MetaWitness:
+        accounts: dict[Address, AccountQueryTracker] = {}
+        slots: dict[bytes, set[int]] = {}
+        for observations in self._witnessed:
+            for address, _ in observations.cells:
+                slots.setdefault(address, set())
+            for address, seen in observations.slots.items():
+                slots.setdefault(address, set()).update(seen)
+        for address, queried in slots.items():
+            has_code = self.code_hash(address) != EMPTY_SHA3
+            accounts[Address(address)] = AccountQueryTracker(has_code, frozenset(queried))
+        return MetaWitness(set(), accounts)
+
+
+def merkle_state_class(sources: TrieSources) -> type[MerkleState]:
+    """A `MerkleState` class bound to one registry: py-evm builds it from (db, root) alone."""
+    namespace: dict[str, Any] = {"sources": sources, "__slots__": ()}
+    return type("MerkleState", (MerkleState,), namespace)

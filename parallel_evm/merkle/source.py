@@ -1,0 +1,162 @@
+"""State as py-evm's tries hold it at one root, read once and cached flat.
+
+`TrieSource` is the bottom of every stack of views in the coordinator. `TrieSources` finds the one
+that the last block left behind, so that a chain's blocks start warm. Neither ever writes to a
+database.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from typing import Any
+
+from eth.constants import BLANK_ROOT_HASH
+from eth.validation import validate_canonical_address, validate_uint256
+from eth.vm.interrupt import MissingAccountTrieNode, MissingBytecode, MissingStorageTrieNode
+from trie.exceptions import MissingTrieNode
+
+from parallel_evm.hashing import keccak
+from parallel_evm.merkle.codec import decode_account, decode_slot
+from parallel_evm.merkle.read import lookup
+from parallel_evm.state.base import CachedSource, Changes
+from parallel_evm.state.source import Account
+
+HISTORY_LENGTH = 64
+"""Blocks whose changes are kept for workers that did not take part in them."""
+
+
+class TrieSource(CachedSource):
+    """Accounts and slots of one state root, from a database of trie nodes.
+
+    Raises py-evm's `MissingAccountTrieNode`, `MissingStorageTrieNode` and `MissingBytecode` when
+    the database does not hold what is asked for.
+    """
+
+    def __init__(self, db: Any, root: bytes, overlay: dict[bytes, bytes]) -> None:
+        super().__init__()
+        self.root = root
+        self._db = db
+        self._overlay = overlay
+        """Nodes that were made but not yet written to the database."""
+        self._storage_roots: dict[bytes, bytes] = {}
+        self.lineage = os.urandom(8)
+        """Names this source and its successors: a worker's replica follows one lineage."""
+        self.version = 0
+        self._history: deque[Changes] = deque(maxlen=HISTORY_LENGTH)
+
+    def node(self, node_hash: bytes) -> bytes:
+        """The RLP of a trie node. Raises KeyError when neither overlay nor database has it."""
+        node = self._overlay.get(node_hash)
+        if node is None:
+            node = self._db[node_hash]
+        return node
+
+    def load_account(self, address: bytes) -> Account | None:
+        validate_canonical_address(address, title="Storage Address")
+        try:
+            encoded = lookup(self.node, self.root, keccak(address))
+        except MissingTrieNode as missing:
+            raise MissingAccountTrieNode(*missing.args) from missing
+        if not encoded:
+            return None
+        nonce, balance, storage_root, code_hash = decode_account(encoded)
+        if storage_root != BLANK_ROOT_HASH:
+            self._storage_roots[address] = storage_root
+        return Account(nonce, balance, code_hash)
+
+    def storage_root(self, address: bytes) -> bytes:
+        """Root of the account's storage trie; the blank root where there is none."""
+        self.account(address)
+        return self._storage_roots.get(address, BLANK_ROOT_HASH)
+
+    def load_slot(self, address: bytes, slot: int) -> int:
+        validate_uint256(slot, title="Storage Slot")
+        root = self.storage_root(address)
+        if root == BLANK_ROOT_HASH:
+            return 0
+        try:
+            return decode_slot(lookup(self.node, root, keccak(slot.to_bytes(32, "big"))))
+        except MissingTrieNode as missing:
+            raise MissingStorageTrieNode(
+                missing.missing_node_hash, root, missing.requested_key, missing.prefix, address
+            ) from missing
+
+    def load_code(self, code_hash: bytes) -> bytes:
+        try:
+            code: bytes = self._db[code_hash]
+        except KeyError:
+            raise MissingBytecode(code_hash) from KeyError
+        return code
+
+    def forget(self) -> None:
+        super().forget()
+        self._storage_roots.clear()
+
+    def successor(
+        self, root: bytes, changes: Changes, storage_roots: dict[bytes, bytes]
+    ) -> TrieSource:
+        """The source for the state after ``changes``, which takes this one's cache along.
+
+        This one stays correct, for whoever still looks at the older root, but starts cold.
+        """
+        after = TrieSource(self._db, root, self._overlay)
+        after._accounts, self._accounts = self._accounts, {}
+        after._slots, self._slots = self._slots, {}
+        after._codes, self._codes = self._codes, {}
+        after._storage_roots, self._storage_roots = self._storage_roots, {}
+        after._room, self._room = self._room, self._capacity
+        after.lineage = self.lineage
+        after.version = self.version + 1
+        after._history = self._history
+        after._history.append(changes)
+        # The old object's reads may leave the lineage's cache behind, never enter it.
+        self.lineage = os.urandom(8)
+        self._history = deque(maxlen=HISTORY_LENGTH)
+        after.advance(changes)
+        for address, storage_root in storage_roots.items():
+            if storage_root == BLANK_ROOT_HASH:
+                after._storage_roots.pop(address, None)
+            else:
+                after._storage_roots[address] = storage_root
+        for address, account in changes.accounts.items():
+            if account is None:
+                after._storage_roots.pop(address, None)
+        return after
+
+    def changes_since(self, version: int) -> list[Changes] | None:
+        """What happened between ``version`` of this lineage and now; None when forgotten."""
+        missed = self.version - version
+        if missed < 0 or missed > len(self._history):
+            return None
+        return list(self._history)[len(self._history) - missed :]
+
+
+class TrieSources:
+    """The newest `TrieSource` of each database, found by identity and held no longer than it."""
+
+    def __init__(self) -> None:
+        self._newest: dict[int, tuple[weakref.ref[Any], TrieSource]] = {}
+
+    def at(self, db: Any, root: bytes) -> TrieSource:
+        """The source for ``root``, warm if it is where the database's last block ended."""
+        entry = self._newest.get(id(db))
+        if entry is not None and entry[0]() is db and entry[1].root == root:
+            return entry[1]
+        return TrieSource(db, root, {})
+
+    def remember(self, db: Any, source: TrieSource) -> None:
+        key = id(db)
+        newest = self._newest
+
+        def drop(reference: weakref.ref[Any]) -> None:
+            entry = newest.get(key)
+            if entry is not None and entry[0] is reference:
+                del newest[key]
+
+        try:
+            reference = weakref.ref(db, drop)
+        except TypeError:
+            return  # a database that cannot be watched is simply read anew for each block
+        newest[key] = (reference, source)

@@ -1,0 +1,267 @@
+"""Changing many keys of a trie at once, from the leaves up.
+
+Responsible for: `update` and `index_trie`.
+Talks to: a `NodeSource`, for the nodes on the way to a changed key and no others.
+Never: encodes or hashes a node that the new trie does not keep.
+
+The changes are sorted, so those below any node are a slice of one list. Each touched node is
+taken apart once, its children's slices are applied recursively, and it is put together once. What
+a call returns is a node that nobody has hashed yet: the caller may still swallow it (a branch left
+with one child merges with it, an extension merges with what follows), and hashes it only when it
+stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from eth.constants import BLANK_ROOT_HASH
+
+from parallel_evm.hashing import keccak
+from parallel_evm.merkle.nodes import (
+    BLANK,
+    BRANCH_ITEMS,
+    DIGITS,
+    HASH_PREFIX,
+    NIBBLE,
+    VALUE,
+    NodeSource,
+    extension,
+    fetch,
+    items_of,
+    leaf,
+    node_of,
+    path_of,
+    string_item,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrieUpdate:
+    """A new root and the nodes that the new trie has and the old one had not.
+
+    `nodes` maps hash to RLP. It has every new node that is not inlined in its parent, the root
+    included, and nothing that the new trie cannot reach.
+    """
+
+    root: bytes
+    nodes: dict[bytes, bytes]
+
+
+def update(source: NodeSource, root: bytes, changes: Mapping[bytes, bytes]) -> TrieUpdate:
+    """Set every key of `changes` to its value in the trie at `root`; b"" deletes the key.
+
+    Keys are taken as they are (hash them first where the trie has hashed keys) and may have any
+    lengths. The result equals that of `trie.HexaryTrie` for the same changes in any order.
+
+    Raises trie.exceptions.MissingTrieNode when a needed node is missing, with the root given and
+    a key that needs the node. For a single change it is exactly HexaryTrie's; several changes
+    together may need fewer nodes than one by one, never more.
+    """
+    if not changes:
+        return TrieUpdate(root, {})
+    keys = sorted(changes)
+    batch = _Batch(
+        source, root, [key.hex() for key in keys], [string_item(changes[key]) for key in keys]
+    )
+    old = BLANK if root == BLANK_ROOT_HASH else batch.fetch(root, 0)
+    new = batch.apply(old, 0, len(keys), 0)
+    return TrieUpdate(root, {}) if new == old else batch.finish(new)
+
+
+def index_trie(items: Sequence[bytes]) -> TrieUpdate:
+    """Return the trie of a block's transactions, receipts or withdrawals, given as encoded.
+
+    The key of an item is the RLP of its index. Equal to `eth.db.trie.make_trie_root_and_nodes`.
+    """
+    changes = {
+        string_item(index.to_bytes((index.bit_length() + 7) // 8, "big")): item
+        for index, item in enumerate(items)
+    }
+    return update(_no_nodes, BLANK_ROOT_HASH, changes)
+
+
+def _no_nodes(digest: bytes) -> bytes:
+    raise KeyError(digest)
+
+
+class _Batch:
+    """The changes of one update, sorted, and the nodes made so far.
+
+    `keys` are paths, `values` items; `BLANK` deletes. A slice of changes is [low, high), and all
+    its keys agree on their first `depth` digits, which lead to the node in question.
+    """
+
+    __slots__ = ("_keys", "_nodes", "_root", "_source", "_values")
+
+    def __init__(
+        self, source: NodeSource, root: bytes, keys: list[str], values: list[bytes]
+    ) -> None:
+        self._source = source
+        self._root = root
+        self._keys = keys
+        self._values = values
+        self._nodes: dict[bytes, bytes] = {}
+
+    def finish(self, node: bytes) -> TrieUpdate:
+        """Make this node the root, which is hashed however short it is."""
+        if node == BLANK:
+            return TrieUpdate(BLANK_ROOT_HASH, {})
+        digest = keccak(node)
+        self._nodes[digest] = node
+        return TrieUpdate(digest, self._nodes)
+
+    def fetch(self, digest: bytes, index: int) -> bytes:
+        """Return an old node, needed for the key at this index."""
+        return fetch(self._source, digest, self._root, self._keys[index], None)
+
+    def apply(self, node: bytes, low: int, high: int, depth: int) -> bytes:
+        """Return the node that takes this one's place after a slice of changes."""
+        if node == BLANK:
+            return self._grow({}, low, high, depth)
+        items = items_of(node)
+        if len(items) == BRANCH_ITEMS:
+            return self._branch(items, low, high, depth)
+        path, is_leaf = path_of(items[0])
+        if is_leaf:
+            return self._grow({self._keys[low][:depth] + path: items[1]}, low, high, depth)
+        return self._extension(node, path, items[1], low, high, depth)
+
+    def _grow(self, entries: dict[str, bytes], low: int, high: int, depth: int) -> bytes:
+        """Return the node over these entries (none, or those of an old leaf) and a slice."""
+        keys, values = self._keys, self._values
+        entries.update(zip(keys[low:high], values[low:high], strict=True))
+        live = sorted(key for key, value in entries.items() if value != BLANK)
+        if not live:
+            return BLANK
+        return self._build(live, [entries[key] for key in live], 0, len(live), depth)
+
+    def _build(
+        self, keys: list[str], values: list[bytes], low: int, high: int, depth: int
+    ) -> bytes:
+        """Return the node over a slice of keys and values with nothing below it yet."""
+        first, last = keys[low], keys[high - 1]
+        if low + 1 == high:
+            return leaf(first[depth:], values[low])
+        fork = depth + _shared(first[depth:], last[depth:])
+        items = [BLANK] * BRANCH_ITEMS
+        if len(first) == fork:
+            items[VALUE] = values[low]
+            low += 1
+        while low < high:
+            digit = keys[low][fork]
+            start = low
+            low += 1
+            while low < high and keys[low][fork] == digit:
+                low += 1
+            items[NIBBLE[digit]] = self._reference(self._build(keys, values, start, low, fork + 1))
+        branch = node_of(b"".join(items))
+        return branch if fork == depth else extension(first[depth:fork], self._reference(branch))
+
+    def _branch(self, items: list[bytes], low: int, high: int, depth: int) -> bytes:
+        """Return the branch with these items after a slice of changes.
+
+        A child may also be given as a node without a reference; a change must then lead to it.
+        """
+        keys = self._keys
+        first = low
+        shrunk = False
+        if len(keys[low]) == depth:
+            items[VALUE] = self._values[low]
+            shrunk = items[VALUE] == BLANK
+            low += 1
+        changed = []
+        while low < high:
+            digit = keys[low][depth]
+            start = low
+            low += 1
+            while low < high and keys[low][depth] == digit:
+                low += 1
+            slot = NIBBLE[digit]
+            child = items[slot]
+            if child[0] == HASH_PREFIX:
+                old = self.fetch(child[1:], start)
+                new = self.apply(old, start, low, depth + 1)
+                if new == old:
+                    continue
+            else:
+                new = self.apply(child, start, low, depth + 1)
+            items[slot] = new
+            changed.append(slot)
+            if new == BLANK:
+                shrunk = True
+        if shrunk and items.count(BLANK) >= BRANCH_ITEMS - 1:
+            return self._collapse(items, first, depth)
+        for slot in changed:
+            items[slot] = self._reference(items[slot])
+        return node_of(b"".join(items))
+
+    def _collapse(self, items: list[bytes], index: int, depth: int) -> bytes:
+        """Return what a branch with at most one item becomes; changed children are not hashed."""
+        if items[VALUE] != BLANK:
+            return leaf("", items[VALUE])
+        for digit, child in zip(DIGITS, items, strict=False):
+            if child[0] == HASH_PREFIX:
+                return self._lengthen(digit, self.fetch(child[1:], index), child)
+            if child != BLANK:
+                return self._lengthen(digit, child, None)
+        return BLANK
+
+    def _lengthen(self, path: str, node: bytes, reference: bytes | None) -> bytes:
+        """Return the node that leads along `path` to what `node` leads to."""
+        if node == BLANK:
+            return BLANK
+        items = items_of(node)
+        if len(items) == BRANCH_ITEMS:
+            return extension(path, reference or self._reference(node))
+        rest, is_leaf = path_of(items[0])
+        return (leaf if is_leaf else extension)(path + rest, items[1])
+
+    def _extension(
+        self, node: bytes, path: str, child: bytes, low: int, high: int, depth: int
+    ) -> bytes:
+        """Return what an extension becomes after a slice of changes."""
+        keys, values = self._keys, self._values
+        inside = [index for index in range(low, high) if keys[index].startswith(path, depth)]
+        if not any(
+            values[index] != BLANK
+            for index in range(low, high)
+            if not keys[index].startswith(path, depth)
+        ):
+            # Nothing new leaves the path; deletions off the path delete nothing.
+            if not inside:
+                return node
+            low, high = inside[0], inside[-1] + 1
+            old = self.fetch(child[1:], low) if child[0] == HASH_PREFIX else child
+            new = self.apply(old, low, high, depth + len(path))
+            return node if new == old else self._lengthen(path, new, None)
+        shared = min(
+            _shared(path, keys[low][depth:]),
+            _shared(path, keys[high - 1][depth:]),
+        )
+        fork = depth + shared
+        items = [BLANK] * BRANCH_ITEMS
+        rest = path[shared + 1 :]
+        onward = extension(rest, child) if rest else child
+        if not any(key[fork : fork + 1] == path[shared] for key in keys[low:high]):
+            onward = self._reference(onward) if rest else child
+        items[NIBBLE[path[shared]]] = onward
+        branch = self._branch(items, low, high, fork)
+        return self._lengthen(path[:shared], branch, None) if shared else branch
+
+    def _reference(self, node: bytes) -> bytes:
+        """Return the item by which a parent holds this node, keeping the node if it is hashed."""
+        if len(node) < 32:
+            return node
+        digest = keccak(node)
+        self._nodes[digest] = node
+        return b"\xa0" + digest
+
+
+def _shared(left: str, right: str) -> int:
+    """Return how many digits two paths have in common at their beginning."""
+    size = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        size += 1
+    return size
