@@ -14,8 +14,10 @@ from pathlib import Path
 from string import hexdigits
 from typing import Any
 
+from parallel_evm.errors import ParallelEVMError
 
-class InputError(Exception):
+
+class InputError(ParallelEVMError):
     """Input from outside that cannot be used: which file, which field, and why."""
 
     def __init__(self, file: str | Path, field: str, reason: str) -> None:
