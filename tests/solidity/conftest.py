@@ -101,9 +101,7 @@ class Contract:
     address: str
 
     def abi(self, function: str) -> dict[str, Any]:
-        return next(
-            entry for entry in artifact(self.name)["abi"] if entry.get("name") == function
-        )
+        return next(entry for entry in artifact(self.name)["abi"] if entry.get("name") == function)
 
     def calldata(self, function: str, *values: Any) -> bytes:
         abi = self.abi(function)
