@@ -157,10 +157,7 @@ def read_recording(
     block, prestate = _response(block), _response(prestate)
     if chain_id is None:
         chain_id = _chain_id(block)
-    if fork is None:
-        fork = _fork_of(block, chain_id)
-    elif fork not in FORKS:
-        raise InputError(source, "fork", f"unknown fork {fork!r}; one of {', '.join(FORKS)}")
+    fork = _known_fork(source, fork) if fork else _fork_of(block, chain_id)
     header = _header(block, FORKS[fork])
     return Recording(
         source=source,
@@ -219,6 +216,13 @@ def _chain_id(block: Node) -> int:
         if transaction.has("chainId"):
             return transaction.member("chainId").integer()
     return MAINNET_CHAIN_ID
+
+
+def _known_fork(source: str, name: str) -> str:
+    fork = name.lower().replace("_", "-").replace(" ", "-")
+    if fork not in FORKS:
+        raise InputError(source, "fork", f"unknown fork {name!r}; one of {', '.join(FORKS)}")
+    return fork
 
 
 def _fork_of(block: Node, chain_id: int) -> str:

@@ -1,0 +1,67 @@
+"""Records a block of a live chain through JSON-RPC, as a folder that `replay` takes.
+
+Needs a node that serves `debug_traceBlockByNumber` with the prestateTracer (geth, reth, erigon,
+anvil). The traces are merged into the state before the block by running it once on stock py-evm,
+which also finds out whose hashes BLOCKHASH wants.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eth_typing import URI, Hash32
+from requests.exceptions import RequestException
+from web3.exceptions import Web3Exception
+from web3.providers.rpc import HTTPProvider
+from web3.types import RPCEndpoint
+
+from parallel_evm.conformance.inputs import InputError, Node
+from parallel_evm.conformance.prestate import merged
+from parallel_evm.conformance.recording import read_recording, save
+
+
+def fetch_block(url: str, number: int, folder: Path, fork: str | None = None) -> Path:
+    """Fetch a block with its pre-state and write it to `folder`; returns the folder.
+
+    Raises InputError, which names the URL and the method, if the node cannot be reached, does not
+    serve the method or does not know the block, and if what it serves does not fit together.
+    """
+    node = _RpcNode(url)
+    block = node.ask("eth_getBlockByNumber", hex(number), True)
+    traces = node.ask("debug_traceBlockByNumber", hex(number), {"tracer": "prestateTracer"})
+    source = f"{url} block {number}"
+    recording = read_recording(source, block, traces, fork=fork)
+
+    hashes = dict(recording.block_hashes)
+
+    def hash_of(ancestor: int) -> Hash32:
+        found = node.ask("eth_getBlockByNumber", hex(ancestor), False).member("hash").data(32)
+        hashes[ancestor] = Hash32(found)
+        return hashes[ancestor]
+
+    (state,) = merged(recording, hash_of).traces
+    save(folder, block.value, state, hashes)
+    return folder
+
+
+class _RpcNode:
+    """A JSON-RPC endpoint whose every failure is one clear line."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._provider = HTTPProvider(URI(url))
+
+    def ask(self, method: str, *params: Any) -> Node:
+        try:
+            response: Any = self._provider.make_request(RPCEndpoint(method), list(params))
+        except (RequestException, Web3Exception, ValueError) as problem:
+            raise InputError(self._url, method, f"no answer ({problem})") from None
+        error = response.get("error")
+        if error is not None:
+            reason = error.get("message", error) if isinstance(error, dict) else error
+            raise InputError(self._url, method, f"the node refuses: {reason}")
+        result = response.get("result")
+        if result is None:
+            raise InputError(self._url, f"{method}({params[0]})", "the node knows no such block")
+        return Node(self._url, method, result)
