@@ -202,6 +202,82 @@ def state_to_json(state: AccountState) -> dict[str, Any]:
     }
 
 
+def block_to_json(
+    header: Any, transactions: Sequence[Any], withdrawals: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """A block in the shape of eth_getBlockByNumber with full transactions, as `load` reads it."""
+    block: dict[str, Any] = {
+        _HEADER_NAMES[name]: _plain(value) for name, value in header.as_dict().items()
+    }
+    block["logsBloom"] = f"0x{header.bloom:0512x}"
+    block["hash"] = _plain(header.hash)
+    block["transactions"] = [transaction_to_json(transaction) for transaction in transactions]
+    if hasattr(header, "withdrawals_root"):
+        block["withdrawals"] = [
+            {
+                "index": hex(withdrawal.index),
+                "validatorIndex": hex(withdrawal.validator_index),
+                "address": _plain(withdrawal.address),
+                "amount": hex(withdrawal.amount),
+            }
+            for withdrawal in withdrawals
+        ]
+    return block
+
+
+def transaction_to_json(transaction: Any) -> dict[str, Any]:
+    """A signed transaction of any type in the shape of eth_getTransactionByHash."""
+    type_id = transaction.type_id or 0
+    fields: dict[str, Any] = {
+        "type": hex(type_id),
+        "hash": _plain(transaction.hash),
+        "from": _plain(transaction.sender),
+        "to": _plain(transaction.to) if transaction.to else None,
+        "nonce": hex(transaction.nonce),
+        "gas": hex(transaction.gas),
+        "value": hex(transaction.value),
+        "input": _plain(transaction.data),
+        "r": hex(transaction.r),
+        "s": hex(transaction.s),
+    }
+    if type_id == 0:
+        fields["v"] = hex(transaction.v)
+        if transaction.chain_id is not None:
+            fields["chainId"] = hex(transaction.chain_id)
+    else:
+        fields["yParity"] = hex(transaction.y_parity)
+        fields["chainId"] = hex(transaction.chain_id)
+        fields["accessList"] = [
+            {"address": _plain(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
+            for address, slots in transaction.access_list
+        ]
+    if type_id <= 1:
+        fields["gasPrice"] = hex(transaction.gas_price)
+    else:
+        fields["maxFeePerGas"] = hex(transaction.max_fee_per_gas)
+        fields["maxPriorityFeePerGas"] = hex(transaction.max_priority_fee_per_gas)
+    if type_id == 3:
+        fields["maxFeePerBlobGas"] = hex(transaction.max_fee_per_blob_gas)
+        fields["blobVersionedHashes"] = [_plain(blob) for blob in transaction.blob_versioned_hashes]
+    if type_id == 4:
+        fields["authorizationList"] = [
+            {
+                "chainId": hex(authorization.chain_id),
+                "address": _plain(authorization.address),
+                "nonce": hex(authorization.nonce),
+                "yParity": hex(authorization.y_parity),
+                "r": hex(authorization.r),
+                "s": hex(authorization.s),
+            }
+            for authorization in transaction.authorization_list
+        ]
+    return fields
+
+
+def _plain(value: Any) -> str:
+    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
+
+
 def _response(node: Node) -> Node:
     """A file may hold the whole JSON-RPC answer instead of its result."""
     if isinstance(node.value, dict) and "jsonrpc" in node.value:
