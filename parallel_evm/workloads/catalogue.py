@@ -1,0 +1,127 @@
+"""The table of all workloads, and `build`, which makes one.
+
+Responsible for: names, descriptions, checking parameters, and the order of events: prepare the
+world, let the scenario speak, sign.
+Talks to: the scenarios, one module for each protocol.
+Never: knows how a protocol is prepared or called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from eth.abc import SignedTransactionAPI
+
+from parallel_evm.workloads import forks
+from parallel_evm.workloads.amm import hot_pool, swaps
+from parallel_evm.workloads.erc20 import erc20
+from parallel_evm.workloads.transfers import transfers
+from parallel_evm.workloads.workload import Workload
+from parallel_evm.workloads.world import Scenario, World
+
+_ANY_FORK = forks.FORKS
+_SOLIDITY_FORKS = forks.since("london")  # what the contracts are compiled for
+
+_GAS_LIMIT = 10**9
+_GAS_PER_TRANSACTION = 10**6  # more than any call here asks for
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    description: str
+    scenario: Callable[[World], Scenario]
+    forks: tuple[str, ...] = _SOLIDITY_FORKS
+
+
+_CATALOGUE: Mapping[str, _Entry] = MappingProxyType(
+    {
+        "transfers": _Entry("plain transfers of ether", transfers, _ANY_FORK),
+        "erc20": _Entry("transfers and approvals of one stablecoin", erc20),
+        "swaps": _Entry("swaps and liquidity in many pools, each with its own traders", swaps),
+        "hot-pool": _Entry("swaps in one pool: the worst case", hot_pool),
+    }
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all workloads."""
+    return tuple(_CATALOGUE)
+
+
+def build(
+    workload: str,
+    *,
+    transactions: int = 200,
+    accounts: int = 100,
+    hot_ratio: float = 0.0,
+    seed: int = 0,
+    blocks: int = 1,
+    fork: str = "cancun",
+) -> Workload:
+    """Make the workload of this name (one of `names()`), the same one for the same parameters.
+
+    `transactions` is the size of each of the `blocks`; `accounts` is how many different senders
+    there are to draw from; `hot_ratio`, from 0 to 1, is the part of the transactions that go to
+    one hot target (the same pool, market or recipient), where the workload has one; `fork` is
+    the fork that the chain runs from genesis on: `transfers` runs on every one, contracts from
+    London on.
+
+    Raises `ValueError`, which names the parameter and what it may be, for a parameter that is
+    wrong, and `FileNotFoundError` if the contracts are not there.
+    """
+    _check_choice("workload", workload, names())
+    entry = _CATALOGUE[workload]
+    _check_choice("fork", fork, entry.forks, f" for the workload {workload!r}")
+    _check_count("transactions", transactions)
+    _check_count("accounts", accounts)
+    _check_count("blocks", blocks)
+    _check_integer("seed", seed)
+    if not isinstance(hot_ratio, int | float) or not 0 <= hot_ratio <= 1:
+        raise ValueError(f"hot_ratio must be a number from 0 to 1, not {hot_ratio!r}")
+
+    world = World(
+        forks.fork(fork),
+        seed=seed,
+        accounts=accounts,
+        hot_ratio=hot_ratio,
+        gas_limit=max(_GAS_LIMIT, transactions * _GAS_PER_TRANSACTION),
+    )
+    scenario = entry.scenario(world)
+    database = world.finish()
+    return Workload(
+        name=workload,
+        description=entry.description,
+        fork=fork,
+        accounts=accounts,
+        hot_ratio=hot_ratio,
+        seed=seed,
+        blocks=tuple(_block(world, scenario, transactions) for _ in range(blocks)),
+        labels=MappingProxyType({c.address: c.label for c in world.contracts}),
+        artifacts=MappingProxyType({c.address: c.artifact.name for c in world.contracts}),
+        chain_class=world.fork.chain_class,
+        database=MappingProxyType(database),
+    )
+
+
+def _block(world: World, scenario: Scenario, transactions: int) -> tuple[SignedTransactionAPI, ...]:
+    world.block_number += 1
+    return tuple(world.sign(next(scenario)) for _ in range(transactions))
+
+
+def _check_choice(parameter: str, value: Any, choices: tuple[str, ...], when: str = "") -> None:
+    if value not in choices:
+        raise ValueError(f"{parameter} must be one of {', '.join(choices)}{when}, not {value!r}")
+
+
+def _check_integer(parameter: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{parameter} must be an integer, not {value!r}")
+
+
+def _check_count(parameter: str, value: Any) -> None:
+    _check_integer(parameter, value)
+    if value < 1:
+        raise ValueError(f"{parameter} must be at least 1, not {value!r}")
