@@ -107,13 +107,14 @@ function sorted(value) {
   );
 }
 
-/** File name -> text, for each contract that has code (interfaces and abstract ones have none). */
+/** File name -> text, for each contract that can be deployed and called. */
 function render(compiler, contracts) {
   const files = new Map();
   for (const [sourceName, named] of Object.entries(contracts)) {
     for (const [contractName, output] of Object.entries(named)) {
-      const isLibrary = /^73\w{40}3014/.test(output.evm.deployedBytecode.object);
-      if (output.evm.bytecode.object === "" || isLibrary) continue;
+      const isDeployable = output.evm.bytecode.object !== ""; // interfaces are not
+      const isCallable = output.abi.some(({ type }) => type === "function"); // libraries are not
+      if (!isDeployable || !isCallable) continue;
       const file = `${contractName}.json`;
       if (files.has(file)) throw new CompileError(`two contracts are called ${contractName}`);
       const content = artifact(compiler, sourceName, contractName, output);

@@ -11,16 +11,17 @@ import {TokenTransfer} from "../common/TokenTransfer.sol";
 contract FlashBorrower is IFlashSwapCallee {
     using TokenTransfer for IERC20;
 
-    /// @notice What to do when the pair calls back.
-    enum Conduct {
-        Repay, // what was taken, and the fee
-        Keep, // pay nothing
-        Reenter // call the pair again while it is locked
-    }
-
-    /// @notice Take tokens out of `pair` and behave as told.
-    function borrow(Pair pair, uint256 amount0, uint256 amount1, Conduct conduct) external {
-        pair.swap(amount0, amount1, address(this), abi.encode(conduct));
+    /// @notice Take tokens out of `pair`.
+    /// @param repay Whether to pay back what was taken, and the fee, when the pair calls back.
+    /// @param reentry If not empty, calldata with which to call the pair while it is locked.
+    function borrow(
+        Pair pair,
+        uint256 amount0,
+        uint256 amount1,
+        bool repay,
+        bytes calldata reentry
+    ) external {
+        pair.swap(amount0, amount1, address(this), abi.encode(repay, reentry));
     }
 
     /// @inheritdoc IFlashSwapCallee
@@ -28,12 +29,20 @@ contract FlashBorrower is IFlashSwapCallee {
         external
         override
     {
-        Pair pair = Pair(msg.sender);
-        Conduct conduct = abi.decode(data, (Conduct));
-        if (conduct == Conduct.Reenter) pair.sync();
-        if (conduct != Conduct.Repay) return;
-        pair.token0().push(msg.sender, _withFee(amount0));
-        pair.token1().push(msg.sender, _withFee(amount1));
+        (bool repay, bytes memory reentry) = abi.decode(data, (bool, bytes));
+        if (reentry.length > 0) _call(msg.sender, reentry);
+        if (!repay) return;
+        Pair(msg.sender).token0().push(msg.sender, _withFee(amount0));
+        Pair(msg.sender).token1().push(msg.sender, _withFee(amount1));
+    }
+
+    /// @dev Fails with the reason with which the call fails.
+    function _call(address target, bytes memory data) private {
+        (bool success, bytes memory result) = target.call(data);
+        if (success) return;
+        assembly ("memory-safe") {
+            revert(add(result, 32), mload(result))
+        }
     }
 
     /// @dev The fee is 0.3% of what is paid, not of what is taken.

@@ -7,7 +7,7 @@ with a timestamp and number that the tests can rely on (12 seconds after the blo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from eth import constants
-from eth.abc import ComputationAPI, ReceiptAPI
+from eth.abc import ComputationAPI, ReceiptAPI, VirtualMachineAPI
 from eth.chains.base import MiningChain
 from eth.consensus import NoProofConsensus
 from eth.db.atomic import AtomicDB
@@ -153,11 +153,11 @@ class Contract:
 class World:
     """The chain, its funded accounts, and time."""
 
-    def __init__(self, accounts: int) -> None:
+    def __init__(self, accounts: int, vm_class: type[VirtualMachineAPI] = CancunVM) -> None:
         self.accounts = [self._account(index) for index in range(accounts)]
         chain_class = MiningChain.configure(
             __name__="ContractTestChain",
-            vm_configuration=((0, CancunVM.configure(consensus_class=NoProofConsensus)),),
+            vm_configuration=((0, vm_class.configure(consensus_class=NoProofConsensus)),),
             chain_id=1337,
         )
         self.chain = chain_class.from_genesis(
@@ -249,5 +249,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    yield World(accounts=8)
+def world() -> World:
+    return World(accounts=8)
+
+
+@pytest.fixture
+def world_of_fork() -> Callable[[type[VirtualMachineAPI]], World]:
+    return lambda vm_class: World(accounts=2, vm_class=vm_class)

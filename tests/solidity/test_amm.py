@@ -10,7 +10,6 @@ import pytest
 UNIT = 10**18
 FOREVER = 2**256 - 1
 MINIMUM_LIQUIDITY = 1000
-REPAY, KEEP, REENTER = 0, 1, 2
 
 
 def amount_out(paid: int, reserve_in: int, reserve_out: int) -> int:
@@ -184,18 +183,45 @@ def test_skim_and_sync_settle_what_was_sent_by_mistake(market: Market) -> None:
     assert market.reserves(a, b) == (before[0] + 9, before[1])
 
 
-def test_a_flash_swap_is_paid_in_the_callback_or_not_at_all(market: Market, world: Any) -> None:
+@pytest.fixture(scope="module")
+def borrower(market: Market, world: Any) -> Any:
     borrower = world.deploy("FlashBorrower")
     for token in market.tokens[:2]:
         token.send(market.trader, "transfer", borrower, 10 * UNIT)
+    return borrower
+
+
+def test_a_flash_swap_is_paid_in_the_callback_or_not_at_all(market: Market, borrower: Any) -> None:
+    borrow = ("borrow", market.pair, 50 * UNIT, 50 * UNIT)
     before = market.reserves(*market.tokens[:2])
-    borrow = (market.pair, 50 * UNIT, 50 * UNIT)
-    borrower.send(market.trader, "borrow", *borrow, REPAY)
+    borrower.send(market.trader, *borrow, True, b"")
     after = market.reserves(*market.tokens[:2])
     assert after[0] > before[0] and after[1] > before[1]
-    assert borrower.refuse(market.trader, "borrow", *borrow, KEEP).error == "InsufficientInput"
-    assert borrower.refuse(market.trader, "borrow", *borrow, REENTER).error == "Locked"
+    assert borrower.refuse(market.trader, *borrow, False, b"").error == "InsufficientInput"
     assert market.reserves(*market.tokens[:2]) == after
+
+
+@pytest.mark.parametrize("function", ["mint", "burn", "swap", "skim", "sync"])
+def test_a_pair_is_locked_while_it_swaps(market: Market, borrower: Any, function: str) -> None:
+    values = {"sync": (), "swap": (1, 0, market.trader, b"")}.get(function, (market.trader,))
+    reentry = market.pair.calldata(function, *values)
+    borrow = ("borrow", market.pair, 2 * UNIT, 2 * UNIT, True, reentry)
+    assert borrower.refuse(market.trader, *borrow).error == "Locked"
+
+
+def test_a_pair_sells_at_most_what_the_product_allows(market: Market) -> None:
+    a, b, _ = market.tokens
+    a_first = market.pair.read("token0") == a.address.lower()
+    most = amount_out(UNIT, *market.reserves(a, b))
+    a.send(market.trader, "transfer", market.pair, UNIT)
+
+    def swap(amount: int) -> tuple[Any, ...]:
+        return ("swap", *((0, amount) if a_first else (amount, 0)), market.other, b"")
+
+    assert market.pair.refuse(market.trader, *swap(most + 1)).error == "ProductDecreased"
+    before = b.read("balanceOf", market.other)
+    market.pair.send(market.trader, *swap(most))
+    assert b.read("balanceOf", market.other) - before == most
 
 
 def test_the_averages_add_price_times_seconds(market: Market, world: Any) -> None:
