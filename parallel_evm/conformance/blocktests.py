@@ -346,8 +346,8 @@ def _run(content: _Case, subject: Subject) -> tuple[list[_Outcome], str]:
     """What became of each block, and the first expectation that was not met ("" if all were)."""
     try:
         chain = content.chain(subject)
-    except ValidationError as problem:
-        return [], f"genesis: {problem}"
+    except REFUSALS as problem:
+        return [], f"genesis: {type(problem).__name__}: {problem}"
     genesis = chain.get_canonical_head().hash
     if genesis != content.genesis_hash:
         return [], f"genesis: hash 0x{genesis.hex()}, expected 0x{content.genesis_hash.hex()}"

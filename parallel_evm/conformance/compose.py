@@ -31,7 +31,7 @@ class Setting:
 
     fork: str
     number: int = 1_000
-    timestamp: int = 1_700_000_000
+    timestamp: int = 1_715_000_000
     coinbase: Address = _COINBASE
     gas_limit: int = 30_000_000
     base_fee_per_gas: int = 7

@@ -57,6 +57,8 @@ class _RpcNode:
             response: Any = self._provider.make_request(RPCEndpoint(method), list(params))
         except (RequestException, Web3Exception, ValueError) as problem:
             raise InputError(self._url, method, f"no answer ({problem})") from None
+        if not isinstance(response, dict):
+            raise InputError(self._url, method, "no answer (not JSON-RPC)")
         error = response.get("error")
         if error is not None:
             reason = error.get("message", error) if isinstance(error, dict) else error

@@ -7,8 +7,11 @@ KeyError from the depths. It knows nothing about blocks or transactions.
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import hexdigits
@@ -109,10 +112,23 @@ def read_json(path: Path) -> Node:
     except OSError as problem:
         raise InputError(path, "", problem.strerror or str(problem)) from None
     try:
-        value = json.loads(content)
+        with _shallow_recursion():
+            value = json.loads(content)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputError(path, "", f"not valid JSON ({problem})") from None
     return Node(str(path), "", value)
+
+
+@contextmanager
+def _shallow_recursion() -> Iterator[None]:
+    """Let json give up on deep nesting in time: py-evm raises Python's limit past what C's stack
+    holds, and the parser would take the process down."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(min(limit, len(inspect.stack(0)) + 1_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _integer(value: Any) -> int | None:
@@ -129,8 +145,14 @@ def _integer(value: Any) -> int | None:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-    return names.get(type(value), "null" if value is None else "a number")
+    names: dict[type, str] = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+    }
+    return names.get(type(value), "a number")
 
 
 def _shown(value: Any) -> str:
