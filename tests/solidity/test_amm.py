@@ -88,12 +88,13 @@ def test_a_deposit_keeps_the_price(market: Market) -> None:
     assert after[0] - before[0] == 100 * UNIT * before[0] // before[1]
     shares = market.pair.read("balanceOf", market.trader) - held
     assert shares > 0
-    refusal = market.router.refuse(
-        market.trader,
-        "addLiquidity",
-        *(a, b, 100 * UNIT, 100 * UNIT, 100 * UNIT, 0, market.trader, FOREVER),
-    )
-    assert refusal.error == "PriceMoved"
+    for amounts in (
+        (100 * UNIT, 100 * UNIT, 100 * UNIT, 0),  # would take less than 100 of a
+        (UNIT, 100 * UNIT, 0, 100 * UNIT),  # would take less than 100 of b
+    ):
+        offer = (a, b, *amounts, market.trader, FOREVER)
+        refusal = market.router.refuse(market.trader, "addLiquidity", *offer)
+        assert refusal.error == "PriceMoved"
 
 
 def test_withdrawing_returns_both_tokens(market: Market) -> None:
