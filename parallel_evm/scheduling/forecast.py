@@ -1,0 +1,229 @@
+"""Forecasts: which keys will a transaction touch, said before it runs?
+
+A `Forecaster` lives as long as a chain. It learns from accepted speculations what each function of
+each contract touches (`scheduling.templates`), and adds what every transaction touches by the
+rules: nonces, declared access lists, addresses it creates. Forecasts are hints; a wrong one costs
+a re-execution or a worker's idle time, never correctness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import rlp
+from coincurve import PublicKey
+
+from parallel_evm.hashing import keccak
+from parallel_evm.scheduling.templates import Call, Template, call
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.keys import BALANCE, CODE, NONCE, Key
+
+_INTRINSIC_GAS: Final = 21_000
+_UNKNOWN_GAS: Final = 250_000
+"""Gas limits are far above what is used; an unknown call counts for this much at most."""
+_AVERAGED: Final = 4
+
+_MAX_ENTRIES: Final = 1 << 16
+"""Accesses remembered over all templates; about half a kilobyte each."""
+_MAX_DIGESTS: Final = 1 << 16
+"""Hashes remembered; about a quarter of a kilobyte each."""
+_MAX_TOUCHED: Final = 1024
+"""Reads, and writes, learned from one transaction."""
+
+_SET_CODE_TYPE: Final = 4
+_SET_CODE_MAGIC: Final = b"\x05"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one transaction is expected to touch."""
+
+    index: int
+    reads: frozenset[Key]
+    """Keys whose value it will observe."""
+    writes: frozenset[Key]
+    """Keys that it will change.
+
+    Some stand for what is not known yet and are no state: their "address" is longer than 20
+    bytes. Transactions that share one may touch the same things and belong in one lane.
+    """
+    gas: int
+    """Expected cost."""
+    known: bool
+    """False when this function of this contract has not been seen yet."""
+
+
+class Forecaster:
+    """Learns what transactions touch. Bounded in memory; not for use by two threads at once.
+
+    The same calls in the same order always give the same forecasts.
+    """
+
+    def __init__(self) -> None:
+        # By contract and selector; least recently used first.
+        self._templates: dict[tuple[bytes, bytes], Template] = {}
+        self._entries = 0
+        self._digests: dict[bytes, bytes] = {}
+
+    def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
+        """What ``transaction`` will touch.
+
+        One that has no sender, or is malformed, will be refused: it touches nothing.
+        """
+        said = None if sender is None else _said(transaction)
+        if said is None or sender is None:
+            return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS, True)
+        to, data = said.to, said.data
+        reads: list[Key] = [(sender, NONCE), *said.declared]
+        writes: list[Key] = [(sender, NONCE), (sender, BALANCE)]
+        for authority in _authorities(transaction):
+            writes += (authority, NONCE), (authority, CODE)
+
+        template = self._recall((to, data[:4]))
+        if template is not None:
+            asked = self._call(sender, to, data)
+            learned_reads, learned_writes = template.expect(asked)
+            writes.extend((to + word, CODE) for word in template.strangers(asked))
+            return Forecast(
+                index,
+                reads=learned_reads.union(reads),
+                writes=learned_writes.union(writes),
+                gas=_INTRINSIC_GAS + template.gas,
+                known=True,
+            )
+        gas = _INTRINSIC_GAS
+        if not to:
+            gas += min(said.gas, _UNKNOWN_GAS)
+            created = _created_address(sender, said.nonce)
+            writes += (created, NONCE), (created, CODE)
+        else:
+            reads.append((to, CODE))
+            writes.append((to, BALANCE))
+            if data:
+                gas += min(said.gas, _UNKNOWN_GAS)
+                writes.append((to + data[:4], CODE))
+        known = not (to and data)
+        return Forecast(index, frozenset(reads), frozenset(writes), gas, known)
+
+    def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None:
+        """Take note of what an accepted transaction really touched."""
+        outcome, said = speculation.outcome, _said(transaction)
+        if sender is None or outcome is None or said is None or not said.to:
+            return
+        to, data = said.to, said.data
+        name = to, data[:4]
+        template = self._recall(name)
+        if template is None:
+            if not data and not speculation.observations.slots:
+                return  # a plain transfer: the rules say all there is
+            template = self._templates[name] = Template()
+            template.gas = outcome.gas_used
+        template.gas += (outcome.gas_used - template.gas) // _AVERAGED
+        self._entries -= len(template)
+        template.learn(
+            self._call(sender, to, data),
+            reads=set(islice(_reads(speculation, sender), _MAX_TOUCHED)),
+            writes=set(islice(_writes(speculation, sender), _MAX_TOUCHED)),
+            preimages=speculation.preimages or {},
+            success=outcome.is_success,
+        )
+        self._entries += len(template)
+        while self._entries > _MAX_ENTRIES:
+            oldest = next(iter(self._templates))
+            self._entries -= len(self._templates.pop(oldest))
+
+    def _recall(self, name: tuple[bytes, bytes]) -> Template | None:
+        template = self._templates.pop(name, None)
+        if template is not None:
+            self._templates[name] = template
+        return template
+
+    def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
+        if len(self._digests) > _MAX_DIGESTS:
+            self._digests.clear()
+        return call(sender, to, data, self._digests)
+
+
+class _Said(NamedTuple):
+    """What a transaction says about itself."""
+
+    to: bytes
+    data: bytes
+    gas: int
+    nonce: int
+    declared: list[Key]
+    """The slots of its EIP-2930 access list."""
+
+
+def _said(transaction: Any) -> _Said | None:
+    try:
+        return _Said(
+            to=bytes(transaction.to),
+            data=bytes(transaction.data),
+            gas=max(0, int(transaction.gas)),
+            nonce=max(0, int(transaction.nonce)),
+            declared=[
+                (bytes(account), int(slot))
+                for account, slots in transaction.access_list
+                for slot in slots
+            ],
+        )
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None  # malformed: py-evm will say how
+
+
+def _created_address(sender: bytes, nonce: int) -> bytes:
+    """Where a creating transaction puts its contract (yellow paper, section 7)."""
+    return keccak(rlp.encode([sender, nonce]))[12:]
+
+
+def _authorities(transaction: Any) -> Iterator[bytes]:
+    """Accounts that an EIP-7702 transaction delegates, as far as the signatures are good."""
+    if getattr(transaction, "type_id", None) != _SET_CODE_TYPE:
+        return
+    for authorization in transaction.authorization_list:
+        try:
+            signed = [authorization.chain_id, authorization.address, authorization.nonce]
+            signature = (
+                authorization.r.to_bytes(32, "big")
+                + authorization.s.to_bytes(32, "big")
+                + bytes((authorization.y_parity,))
+            )
+            digest = keccak(_SET_CODE_MAGIC + rlp.encode(signed))
+            key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+        except Exception:  # a bad authorization is skipped by the protocol, too
+            continue
+        yield keccak(key.format(compressed=False)[1:])[12:]
+
+
+def _reads(speculation: Speculation, sender: bytes) -> Iterator[Key]:
+    """The observed keys that other transactions may change."""
+    observed = speculation.observations
+    for address, slots in observed.slots.items():
+        for slot in slots:
+            yield address, slot
+    for key in observed.cells:
+        # Life is nearly always a mere touch, and wiped storage shows in the code that goes too.
+        if key[1] == BALANCE or (key[1] in (NONCE, CODE) and key[0] != sender):
+            yield key
+
+
+def _writes(speculation: Speculation, sender: bytes) -> Iterator[Key]:
+    """The keys that hold another value afterwards: judging is by value."""
+    observed, effects = speculation.observations, speculation.effects
+    for address, slots in effects.slots.items():
+        before = observed.slots.get(address, {})
+        for slot, value in slots.items():
+            if before.get(slot) != value:
+                yield address, slot
+    for key, value in effects.cells.items():
+        if key[1] in (NONCE, CODE) and key[0] != sender and observed.cells.get(key) != value:
+            yield key
+    for address, delta in effects.deltas.items():
+        # Whoever received value was called. The fee's recipient was not, and changes with the
+        # block; nobody reads its balance.
+        if delta and address != sender and (address, CODE) in observed.cells:
+            yield address, BALANCE
