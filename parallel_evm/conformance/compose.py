@@ -49,7 +49,7 @@ def compose(
 
     `state` is the whole state before the block.
     """
-    draft = _draft(setting, state, transactions)
+    draft = drafted(setting, state, transactions)
     header, refused = _run(draft, transactions)
     return {
         "fork": setting.fork,
@@ -63,9 +63,10 @@ def compose(
     }
 
 
-def _draft(
+def drafted(
     setting: Setting, state: AccountState, transactions: Sequence[SignedTransactionAPI]
 ) -> Recording:
+    """The block before anybody has run it: it can run, but its header's roots are blank."""
     block_hashes = _ancestors(setting)
     header_class: Any = FORKS[setting.fork].get_block_class()
     header_class = header_class._meta.sedes[0]

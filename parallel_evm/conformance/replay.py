@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eth.abc import ComputationAPI
 from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.byzantium import ByzantiumVM
 from eth_typing import Address
@@ -184,6 +183,31 @@ def replay(recording: Recording, subject: Subject) -> BlockReplay:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A block run once sequentially and once by a subject: what differs, and what py-evm said."""
+
+    differences: tuple[Check, ...]
+    refused: bool
+    gas_used: int
+
+
+def compare(recording: Recording, subject: Subject) -> Comparison:
+    """Run a block on stock py-evm and by the subject, each once.
+
+    The header's own results are not looked at, so that a block nobody has run yet will do.
+    """
+    world = World.of(recording)
+    sequential = _execute(world, specified(recording))
+    ours = _execute(world, subject.transform(recording.vm_class))
+    checks = _against_sequential(ours, sequential, "once")
+    return Comparison(
+        differences=tuple(check for check in checks if not check.equal),
+        refused=sequential.problem is not None,
+        gas_used=sequential.gas_used,
+    )
+
+
+@dataclass(frozen=True)
 class _Execution:
     """What is compared of one run: everything a caller of py-evm could look at."""
 
@@ -233,9 +257,19 @@ def _execute(world: World, vm_class: VmClass) -> _Execution:
     )
 
 
-def _outcome(computation: ComputationAPI) -> tuple[bytes, str]:
+def _outcome(computation: Any) -> tuple[Any, ...]:
+    """What a caller can learn from a computation after its transaction."""
     error = computation.error if computation.is_error else None
-    return computation.output, "" if error is None else f"{type(error).__name__}: {error}"
+    return (
+        computation.output,
+        "" if error is None else f"{type(error).__name__}: {error}",
+        computation.return_data,
+        computation.get_gas_used(),
+        computation.get_gas_remaining(),
+        computation.get_gas_refund(),
+        tuple(computation.get_log_entries()),
+        tuple(computation.get_accounts_for_deletion()),
+    )
 
 
 def _against_header(recording: Recording, run: _Execution) -> tuple[Check, ...]:

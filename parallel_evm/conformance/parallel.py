@@ -1,0 +1,55 @@
+"""The executor as a subject: `parallelize` with every block sent down the parallel path.
+
+The one module of this room that imports the executor.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from eth.abc import VirtualMachineAPI
+
+from parallel_evm import BlockReport, ParallelConfig, close, parallelize
+from parallel_evm.conformance.subject import Account
+
+
+class Parallel:
+    """`parallelize`d VMs, and an account of what their block reports said.
+
+    Pickles by its settings: in another process it starts with workers of its own.
+    """
+
+    def __init__(self, workers: int = 2, backend: str = "process") -> None:
+        self._reports: list[BlockReport] = []
+        self._workers = workers
+        self._backend = backend
+        self._config = ParallelConfig(
+            workers=workers, backend=backend, min_transactions=1, on_block=self._reports.append
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self._backend} backend, {self._workers} workers"
+
+    def transform(self, vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
+        parallel: Any = parallelize(vm_class, config=self._config)
+        made: type[VirtualMachineAPI] = parallel
+        return made
+
+    def account(self) -> Account:
+        reports = [report for report in self._reports if report.transaction_count]
+        self._reports.clear()
+        fallbacks = Counter(report.fallback for report in reports if report.fallback)
+        return Account(
+            blocks=len(reports),
+            parallel=sum(report.fallback is None for report in reports),
+            re_executions=sum(report.reexecutions for report in reports),
+            fallbacks=dict(fallbacks),
+        )
+
+    def close(self) -> None:
+        close()
+
+    def __reduce__(self) -> tuple[type[Parallel], tuple[int, str]]:
+        return type(self), (self._workers, self._backend)
