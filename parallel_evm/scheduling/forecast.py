@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-import rlp
 from coincurve import PublicKey
+from rlp.codec import encode
 
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.templates import Call, Template, call
@@ -125,8 +125,8 @@ class Forecaster:
         self._entries -= len(template)
         template.learn(
             self._call(sender, to, data),
-            reads=set(islice(_reads(speculation, sender), _MAX_TOUCHED)),
-            writes=set(islice(_writes(speculation, sender), _MAX_TOUCHED)),
+            reads=frozenset(islice(_reads(speculation, sender), _MAX_TOUCHED)),
+            writes=frozenset(islice(_writes(speculation, sender), _MAX_TOUCHED)),
             preimages=speculation.preimages or {},
             success=outcome.is_success,
         )
@@ -160,9 +160,12 @@ class _Said(NamedTuple):
 
 def _said(transaction: Any) -> _Said | None:
     try:
+        to, data = transaction.to, transaction.data
+        if not (isinstance(to, bytes) and isinstance(data, bytes)):
+            return None
         return _Said(
-            to=bytes(transaction.to),
-            data=bytes(transaction.data),
+            to=to,
+            data=data,
             gas=max(0, int(transaction.gas)),
             nonce=max(0, int(transaction.nonce)),
             declared=[
@@ -177,7 +180,7 @@ def _said(transaction: Any) -> _Said | None:
 
 def _created_address(sender: bytes, nonce: int) -> bytes:
     """Where a creating transaction puts its contract (yellow paper, section 7)."""
-    return keccak(rlp.encode([sender, nonce]))[12:]
+    return keccak(encode([sender, nonce]))[12:]  # type: ignore[no-untyped-call]
 
 
 def _authorities(transaction: Any) -> Iterator[bytes]:
@@ -192,7 +195,8 @@ def _authorities(transaction: Any) -> Iterator[bytes]:
                 + authorization.s.to_bytes(32, "big")
                 + bytes((authorization.y_parity,))
             )
-            digest = keccak(_SET_CODE_MAGIC + rlp.encode(signed))
+            message = _SET_CODE_MAGIC + encode(signed)  # type: ignore[no-untyped-call]
+            digest = keccak(message)
             key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
         except Exception:  # a bad authorization is skipped by the protocol, too
             continue

@@ -336,8 +336,8 @@ class Template:
     def learn(
         self,
         call: Call,
-        reads: set[Key],
-        writes: set[Key],
+        reads: frozenset[Key],
+        writes: frozenset[Key],
         preimages: Mapping[bytes, bytes],
         success: bool,
     ) -> None:
