@@ -110,8 +110,9 @@ def test_withdrawing_returns_both_tokens(market: Market) -> None:
         for token, held in zip((a, b), before, strict=True)
     ]
     assert got == [shares * reserve // supply for reserve in reserves]
-    greedy = (a, b, shares, 10**9 * UNIT, 0, market.other, FOREVER)
-    assert market.router.refuse(market.owner, "removeLiquidity", *greedy).error == "PriceMoved"
+    for minimum in ((10**9 * UNIT, 0), (0, 10**9 * UNIT)):
+        greedy = (a, b, shares, *minimum, market.other, FOREVER)
+        assert market.router.refuse(market.owner, "removeLiquidity", *greedy).error == "PriceMoved"
 
 
 def test_an_exact_input_goes_through_two_pools(market: Market) -> None:
@@ -210,19 +211,21 @@ def test_a_pair_is_locked_while_it_swaps(market: Market, borrower: Any, function
     assert borrower.refuse(market.trader, *borrow).error == "Locked"
 
 
-def test_a_pair_sells_at_most_what_the_product_allows(market: Market) -> None:
-    a, b, _ = market.tokens
-    a_first = market.pair.read("token0") == a.address.lower()
-    most = amount_out(UNIT, *market.reserves(a, b))
-    a.send(market.trader, "transfer", market.pair, UNIT)
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_pair_sells_at_most_what_the_product_allows(market: Market, side: int) -> None:
+    """Pays one unit of token `side` and takes the other one."""
+    pair, reserves = market.pair, market.pair.read("getReserves")
+    paid, taken = (market.tokens[0].at(pair.read(f"token{n}")) for n in (side, 1 - side))
+    most = amount_out(UNIT, reserves[side], reserves[1 - side])
+    paid.send(market.trader, "transfer", pair, UNIT)
 
     def swap(amount: int) -> tuple[Any, ...]:
-        return ("swap", *((0, amount) if a_first else (amount, 0)), market.other, b"")
+        return ("swap", *((0, amount) if side == 0 else (amount, 0)), market.other, b"")
 
-    assert market.pair.refuse(market.trader, *swap(most + 1)).error == "ProductDecreased"
-    before = b.read("balanceOf", market.other)
-    market.pair.send(market.trader, *swap(most))
-    assert b.read("balanceOf", market.other) - before == most
+    assert pair.refuse(market.trader, *swap(most + 1)).error == "ProductDecreased"
+    before = taken.read("balanceOf", market.other)
+    pair.send(market.trader, *swap(most))
+    assert taken.read("balanceOf", market.other) - before == most
 
 
 def test_the_averages_add_price_times_seconds(market: Market, world: Any) -> None:

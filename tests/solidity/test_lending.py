@@ -139,6 +139,8 @@ def test_an_unhealthy_account_is_liquidated_at_a_discount(bank: Bank) -> None:
     assert before - dollar.read("balanceOf", bank.liquidator) == 500 * USD
     assert market.read("supplyOf", bank.liquidator, gold) == seized
     assert market.read("supplyOf", bank.borrower, gold) == ONE - seized
+    # What was taken over is a supply like any other: collateral of its new owner.
+    assert market.read("liquidity", bank.liquidator) == (540 * ONE * 3 // 4, 0)
     market.send(bank.liquidator, "withdraw", gold, FOREVER)
     assert market.read("healthFactor", bank.borrower) > ONE
 
