@@ -1,9 +1,9 @@
 """Trie nodes as bytes: how one is put together and taken apart.
 
 Responsible for: the RLP of nodes and the hex-prefix encoding of paths (yellow paper, appendices B
-and C), and for fetching a node by its hash.
-Talks to: a `NodeSource`.
-Never: walks a trie, hashes, or decodes more than the caller needs.
+and C).
+Talks to: nobody.
+Never: walks a trie, fetches, hashes, or decodes more than the caller needs.
 
 The words used in this room:
 
@@ -18,7 +18,6 @@ The words used in this room:
 """
 
 import re
-import struct
 from collections.abc import Callable
 
 from eth_typing import Hash32
@@ -40,25 +39,21 @@ _LIST_HEADERS = [bytes((0xC0 + size,)) for size in range(56)]
 _LIST_HEADERS += [bytes((0xF8, size)) for size in range(56, 256)]
 _ONE_BYTE = [bytes((byte,)) if byte < 0x80 else bytes((0x81, byte)) for byte in range(256)]
 
-# Branches whose children are all hashes or blank: every branch of a trie with hashed keys, bar
-# freak cases. One match yields all items; a full branch, most of the upper levels, needs less.
-_BRANCH_OF_HASHES = re.compile(rb"(\x80|\xa0.{32})" * 16 + rb"(\x80)", re.DOTALL)
-_FULL_BRANCH_HEADER = b"\xf9\x02\x11"
-_FULL_BRANCH_PREFIXES = b"\xa0" * 16 + b"\x80"
-_FULL_BRANCH = struct.Struct("3x" + "33s" * 16 + "s")
+# A branch whose children are all hashes or blank and that has no value: every branch of a trie with
+# hashed keys, bar freak cases. One match finds all its items (group n + 1 is item n), at C speed.
+# Nothing else matches: the pattern reads RLP from the front as any decoder does.
+match_branch = re.compile(
+    rb"(?:[\xc0-\xf7]|\xf8.|\xf9..)" + rb"(\x80|\xa0.{32})" * 16 + rb"(\x80)", re.DOTALL
+).fullmatch
 
 
-def fetch(source: NodeSource, digest: bytes, root: bytes, key: str, prefix: str | None) -> bytes:
-    """Return the node with this hash, needed for `key` (a path) in the trie at `root`.
+def missing_node(digest: bytes, root: bytes, key: str, prefix: str | None) -> MissingTrieNode:
+    """Return HexaryTrie's exception for a node that is missing, with `key` and `prefix` as paths.
 
-    Raises trie.exceptions.MissingTrieNode, worded like HexaryTrie, when the source has none.
+    HexaryTrie knows the prefix that leads to the node when it reads, and not when it writes.
     """
-    try:
-        return source(digest)
-    except KeyError as missing:
-        nibbles = None if prefix is None else Nibbles([NIBBLE[digit] for digit in prefix])
-        requested = bytes.fromhex(key)
-        raise MissingTrieNode(Hash32(digest), Hash32(root), requested, nibbles) from missing
+    nibbles = None if prefix is None else Nibbles([NIBBLE[digit] for digit in prefix])
+    return MissingTrieNode(Hash32(digest), Hash32(root), bytes.fromhex(key), nibbles)
 
 
 def string_item(data: bytes) -> bytes:
@@ -89,15 +84,18 @@ def node_of(payload: bytes) -> bytes:
     return bytes((0xF7 + width,)) + size.to_bytes(width, "big") + payload
 
 
+def payload_start(node: bytes) -> int:
+    """Return the size of a node's own header."""
+    first = node[0]
+    return 1 if first < 0xF8 else first - 0xF6
+
+
 def items_of(node: bytes) -> list[bytes]:
     """Take a node apart: 17 items for a branch, two for a leaf or an extension."""
-    if node[3::33] == _FULL_BRANCH_PREFIXES and node[:3] == _FULL_BRANCH_HEADER:
-        return [*_FULL_BRANCH.unpack(node)]
-    first = node[0]
-    position = 1 if first < 0xF8 else first - 0xF6
-    branch = _BRANCH_OF_HASHES.fullmatch(node, position)
+    branch = match_branch(node)
     if branch:
         return [*branch.groups()]
+    position = payload_start(node)
     items = []
     end = len(node)
     while position < end:
@@ -120,16 +118,14 @@ def _end_of_item(node: bytes, position: int) -> int:
     return position + first - 0xBF
 
 
-def leaf(path: str, value: bytes) -> bytes:
-    """Return the leaf with this path and this value (an item)."""
-    packed = bytes.fromhex("3" + path if len(path) & 1 else "20" + path)
-    return node_of(string_item(packed) + value)
+def leaf_path(path: str) -> bytes:
+    """Return the first item of a leaf with this path."""
+    return string_item(bytes.fromhex("3" + path if len(path) & 1 else "20" + path))
 
 
-def extension(path: str, child: bytes) -> bytes:
-    """Return the extension with this path to this child (an item: the child's reference)."""
-    packed = bytes.fromhex("1" + path if len(path) & 1 else "00" + path)
-    return node_of(string_item(packed) + child)
+def extension_path(path: str) -> bytes:
+    """Return the first item of an extension with this path."""
+    return string_item(bytes.fromhex("1" + path if len(path) & 1 else "00" + path))
 
 
 def path_of(item: bytes) -> tuple[str, bool]:

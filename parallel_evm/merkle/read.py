@@ -14,8 +14,9 @@ from parallel_evm.merkle.nodes import (
     NIBBLE,
     VALUE,
     NodeSource,
-    fetch,
     items_of,
+    match_branch,
+    missing_node,
     path_of,
     string_of,
 )
@@ -31,25 +32,33 @@ def lookup(source: NodeSource, root: bytes, key: bytes) -> bytes:
         return b""
     path = key.hex()
     depth = 0
-    node = fetch(source, root, root, path, "")
-    while True:
+    child = b"\xa0" + root
+    while child != BLANK:
+        if child[0] == HASH_PREFIX:
+            digest = child[1:]
+            try:
+                node = source(digest)
+            except KeyError as missing:
+                raise missing_node(digest, root, path, path[:depth]) from missing
+        else:
+            node = child
+        branch = match_branch(node)
+        if branch and depth < len(path):
+            child = branch[NIBBLE[path[depth]] + 1]
+            depth += 1
+            continue
         items = items_of(node)
         if len(items) == BRANCH_ITEMS:
             if depth == len(path):
                 return string_of(items[VALUE])
             child = items[NIBBLE[path[depth]]]
             depth += 1
-        else:
-            stretch, is_leaf = path_of(items[0])
-            if is_leaf:
-                return string_of(items[1]) if path[depth:] == stretch else b""
-            if not path.startswith(stretch, depth):
-                return b""
-            child = items[1]
-            depth += len(stretch)
-        if child == BLANK:
+            continue
+        stretch, is_leaf = path_of(items[0])
+        if is_leaf:
+            return string_of(items[1]) if path[depth:] == stretch else b""
+        if not path.startswith(stretch, depth):
             return b""
-        if child[0] == HASH_PREFIX:
-            node = fetch(source, child[1:], root, path, path[:depth])
-        else:
-            node = child
+        child = items[1]
+        depth += len(stretch)
+    return b""

@@ -11,7 +11,8 @@ with one child merges with it, an extension merges with what follows), and hashe
 stays.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from eth.constants import BLANK_ROOT_HASH
@@ -25,12 +26,14 @@ from parallel_evm.merkle.nodes import (
     NIBBLE,
     VALUE,
     NodeSource,
-    extension,
-    fetch,
+    extension_path,
     items_of,
-    leaf,
+    leaf_path,
+    match_branch,
+    missing_node,
     node_of,
     path_of,
+    payload_start,
     string_item,
 )
 
@@ -64,7 +67,7 @@ def update(source: NodeSource, root: bytes, changes: Mapping[bytes, bytes]) -> T
         source, root, [key.hex() for key in keys], [string_item(changes[key]) for key in keys]
     )
     old = BLANK if root == BLANK_ROOT_HASH else batch.fetch(root, 0)
-    new = batch.apply(old, 0, len(keys), 0)
+    new = batch.apply_one(old, 0, 0) if len(keys) == 1 else batch.apply(old, 0, len(keys), 0)
     return TrieUpdate(root, {}) if new == old else batch.finish(new)
 
 
@@ -112,7 +115,10 @@ class _Batch:
 
     def fetch(self, digest: bytes, index: int) -> bytes:
         """Return an old node, needed for the key at this index."""
-        return fetch(self._source, digest, self._root, self._keys[index], None)
+        try:
+            return self._source(digest)
+        except KeyError as missing:
+            raise missing_node(digest, self._root, self._keys[index], None) from missing
 
     def apply(self, node: bytes, low: int, high: int, depth: int) -> bytes:
         """Return the node that takes this one's place after a slice of changes."""
@@ -120,15 +126,48 @@ class _Batch:
             return self._grow({}, low, high, depth)
         items = items_of(node)
         if len(items) == BRANCH_ITEMS:
-            return self._branch(items, low, high, depth)
+            return self._branch(items, low, high, depth, set())
         path, is_leaf = path_of(items[0])
         if is_leaf:
             return self._grow({self._keys[low][:depth] + path: items[1]}, low, high, depth)
         return self._extension(node, path, items[1], low, high, depth)
 
+    def apply_one(self, node: bytes, index: int, depth: int) -> bytes:
+        """`apply` for one change.
+
+        Nearly always it is a new value for an existing key: then the path is followed with nothing
+        taken apart, and on the way back the child's hash is replaced in place.
+        """
+        key = self._keys[index]
+        value = self._values[index]
+        branch = match_branch(node)
+        if not branch:
+            path = leaf_path(key[depth:])
+            # Only in a branch can the first item be a hash, and look like a path by chance.
+            if node.startswith(path, payload_start(node)) and path[0] != HASH_PREFIX:
+                return BLANK if value == BLANK else node_of(path + value)
+        elif len(key) > depth:
+            start, end = branch.span(NIBBLE[key[depth]] + 1)
+            child = node[start:end]
+            if child != BLANK:
+                old = self.fetch(child[1:], index)
+                new = self.apply_one(old, index, depth + 1)
+                if new == old:
+                    return node
+                if len(new) >= 32:
+                    return node[:start] + self._reference(new) + node[end:]
+            elif value == BLANK:
+                return node
+            else:
+                new = self._reference(node_of(leaf_path(key[depth + 1 :]) + value))
+                return node_of(node[branch.start(1) : start] + new + node[end:])
+        return self.apply(node, index, index + 1, depth)
+
     def _grow(self, entries: dict[str, bytes], low: int, high: int, depth: int) -> bytes:
         """Return the node over these entries (none, or those of an old leaf) and a slice."""
         keys, values = self._keys, self._values
+        if not entries and BLANK not in values[low:high]:
+            return self._build(keys, values, low, high, depth)
         entries.update(zip(keys[low:high], values[low:high], strict=True))
         live = sorted(key for key, value in entries.items() if value != BLANK)
         if not live:
@@ -141,26 +180,23 @@ class _Batch:
         """Return the node over a slice of keys and values with nothing below it yet."""
         first, last = keys[low], keys[high - 1]
         if low + 1 == high:
-            return leaf(first[depth:], values[low])
-        fork = depth + _shared(first[depth:], last[depth:])
+            return node_of(leaf_path(first[depth:]) + values[low])
+        fork = _fork(first, last, depth)
         items = [BLANK] * BRANCH_ITEMS
         if len(first) == fork:
             items[VALUE] = values[low]
             low += 1
-        while low < high:
-            digit = keys[low][fork]
-            start = low
-            low += 1
-            while low < high and keys[low][fork] == digit:
-                low += 1
-            items[NIBBLE[digit]] = self._reference(self._build(keys, values, start, low, fork + 1))
+        for slot, start, end in _slices(keys, low, high, fork):
+            items[slot] = self._reference(self._build(keys, values, start, end, fork + 1))
         branch = node_of(b"".join(items))
-        return branch if fork == depth else extension(first[depth:fork], self._reference(branch))
+        if fork == depth:
+            return branch
+        return node_of(extension_path(first[depth:fork]) + self._reference(branch))
 
-    def _branch(self, items: list[bytes], low: int, high: int, depth: int) -> bytes:
-        """Return the branch with these items after a slice of changes.
+    def _branch(self, items: list[bytes], low: int, high: int, depth: int, bare: set[int]) -> bytes:
+        """Return what a branch with these items becomes after a slice of changes.
 
-        A child may also be given as a node without a reference; a change must then lead to it.
+        In the slots `bare` the items are nodes that still need a reference.
         """
         keys = self._keys
         first = low
@@ -169,36 +205,32 @@ class _Batch:
             items[VALUE] = self._values[low]
             shrunk = items[VALUE] == BLANK
             low += 1
-        changed = []
-        while low < high:
-            digit = keys[low][depth]
-            start = low
-            low += 1
-            while low < high and keys[low][depth] == digit:
-                low += 1
-            slot = NIBBLE[digit]
+        for slot, start, end in _slices(keys, low, high, depth):
             child = items[slot]
             if child[0] == HASH_PREFIX:
                 old = self.fetch(child[1:], start)
-                new = self.apply(old, start, low, depth + 1)
+                if start + 1 == end:
+                    new = self.apply_one(old, start, depth + 1)
+                else:
+                    new = self.apply(old, start, end, depth + 1)
                 if new == old:
                     continue
             else:
-                new = self.apply(child, start, low, depth + 1)
+                new = self.apply(child, start, end, depth + 1)
             items[slot] = new
-            changed.append(slot)
+            bare.add(slot)
             if new == BLANK:
                 shrunk = True
         if shrunk and items.count(BLANK) >= BRANCH_ITEMS - 1:
             return self._collapse(items, first, depth)
-        for slot in changed:
+        for slot in bare:
             items[slot] = self._reference(items[slot])
         return node_of(b"".join(items))
 
     def _collapse(self, items: list[bytes], index: int, depth: int) -> bytes:
         """Return what a branch with at most one item becomes; changed children are not hashed."""
         if items[VALUE] != BLANK:
-            return leaf("", items[VALUE])
+            return node_of(leaf_path("") + items[VALUE])
         for digit, child in zip(DIGITS, items, strict=False):
             if child[0] == HASH_PREFIX:
                 return self._lengthen(digit, self.fetch(child[1:], index), child)
@@ -212,40 +244,32 @@ class _Batch:
             return BLANK
         items = items_of(node)
         if len(items) == BRANCH_ITEMS:
-            return extension(path, reference or self._reference(node))
+            return node_of(extension_path(path) + (reference or self._reference(node)))
         rest, is_leaf = path_of(items[0])
-        return (leaf if is_leaf else extension)(path + rest, items[1])
+        return node_of((leaf_path if is_leaf else extension_path)(path + rest) + items[1])
 
     def _extension(
         self, node: bytes, path: str, child: bytes, low: int, high: int, depth: int
     ) -> bytes:
         """Return what an extension becomes after a slice of changes."""
         keys, values = self._keys, self._values
-        inside = [index for index in range(low, high) if keys[index].startswith(path, depth)]
-        if not any(
-            values[index] != BLANK
-            for index in range(low, high)
-            if not keys[index].startswith(path, depth)
-        ):
-            # Nothing new leaves the path; deletions off the path delete nothing.
-            if not inside:
+        stretch = keys[low][:depth] + path
+        start = bisect_left(keys, stretch, low, high)
+        # "g" sorts behind all digits.
+        end = bisect_left(keys, stretch + "g", start, high)
+        if all(value == BLANK for value in values[low:start] + values[end:high]):
+            # Nothing is added off the path, and there is nothing to delete there.
+            if start == end:
                 return node
-            low, high = inside[0], inside[-1] + 1
-            old = self.fetch(child[1:], low) if child[0] == HASH_PREFIX else child
-            new = self.apply(old, low, high, depth + len(path))
+            old = self.fetch(child[1:], start) if child[0] == HASH_PREFIX else child
+            new = self.apply(old, start, end, depth + len(path))
             return node if new == old else self._lengthen(path, new, None)
-        shared = min(
-            _shared(path, keys[low][depth:]),
-            _shared(path, keys[high - 1][depth:]),
-        )
-        fork = depth + shared
+        # The path forks: a branch takes the place of one of its digits.
+        shared = min(_fork(path, keys[index][depth:], 0) for index in (low, high - 1))
+        slot, rest = NIBBLE[path[shared]], path[shared + 1 :]
         items = [BLANK] * BRANCH_ITEMS
-        rest = path[shared + 1 :]
-        onward = extension(rest, child) if rest else child
-        if not any(key[fork : fork + 1] == path[shared] for key in keys[low:high]):
-            onward = self._reference(onward) if rest else child
-        items[NIBBLE[path[shared]]] = onward
-        branch = self._branch(items, low, high, fork)
+        items[slot] = node_of(extension_path(rest) + child) if rest else child
+        branch = self._branch(items, low, high, depth + shared, {slot} if rest else set())
         return self._lengthen(path[:shared], branch, None) if shared else branch
 
     def _reference(self, node: bytes) -> bytes:
@@ -257,11 +281,19 @@ class _Batch:
         return b"\xa0" + digest
 
 
-def _shared(left: str, right: str) -> int:
-    """Return how many digits two paths have in common at their beginning."""
-    size = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        size += 1
-    return size
+def _slices(keys: list[str], low: int, high: int, depth: int) -> Iterator[tuple[int, int, int]]:
+    """Part a slice of keys by the digit at `depth`: yield digit, low and high of each part."""
+    while low < high:
+        digit = keys[low][depth]
+        end = low + 1
+        while end < high and keys[end][depth] == digit:
+            end += 1
+        yield NIBBLE[digit], low, end
+        low = end
+
+
+def _fork(left: str, right: str, depth: int) -> int:
+    """Return how many digits two paths have in common, of which `depth` are known to be."""
+    while left[depth : depth + 1] == right[depth : depth + 1] != "":
+        depth += 1
+    return depth

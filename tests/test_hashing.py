@@ -1,0 +1,53 @@
+"""The fast keccak is right, reaches every holder of eth_hash's, and gives way to the user."""
+
+import eth.db.account
+import eth_hash.auto
+import pytest
+from eth_hash.auto import AutoBackend
+from eth_hash.backends import pycryptodome, pysha3
+from eth_hash.main import Keccak256
+
+from parallel_evm import hashing
+
+EMPTY = "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+
+
+@pytest.fixture
+def auto_keccak(monkeypatch: pytest.MonkeyPatch) -> Keccak256:
+    """A `keccak` like that of eth_hash.auto in a new process, in its place here."""
+    monkeypatch.delenv("ETH_HASH_BACKEND", raising=False)
+    fresh = Keccak256(AutoBackend())
+    monkeypatch.setattr(hashing, "eth_hash_keccak", fresh)
+    return fresh
+
+
+def test_keccak() -> None:
+    assert hashing.keccak(b"").hex() == EMPTY
+    data = bytes(range(256)) * 3
+    assert hashing.keccak(data) == pycryptodome.keccak256(data)
+
+
+def test_py_evm_holds_the_object_that_is_changed() -> None:
+    assert hashing.eth_hash_keccak is eth_hash.auto.keccak is eth.db.account.keccak
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_fast_keccak_before_and_after_the_first_hash(
+    auto_keccak: Keccak256, used_before: bool
+) -> None:
+    if used_before:
+        auto_keccak(b"")
+        assert auto_keccak.hasher == pycryptodome.keccak256
+    for _ in range(2):
+        hashing.use_fast_keccak()
+        assert auto_keccak.hasher == pysha3.keccak256
+        assert auto_keccak.preimage == pysha3.preimage
+    assert auto_keccak(b"").hex() == EMPTY
+    assert auto_keccak.new(b"").digest().hex() == EMPTY
+
+
+def test_the_users_choice_stands(auto_keccak: Keccak256, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETH_HASH_BACKEND", "pycryptodome")
+    hashing.use_fast_keccak()
+    assert auto_keccak(b"").hex() == EMPTY
+    assert auto_keccak.hasher == pycryptodome.keccak256
