@@ -159,6 +159,23 @@ def test_nodes_are_those_that_the_old_trie_had_not(history: list[Changes]) -> No
         assert made.nodes.keys() == new - reachable(db, root)
 
 
+def test_changes_that_change_nothing_between_others_make_no_nodes() -> None:
+    dice = random.Random(11)
+    content = {dice.randbytes(32): dice.randbytes(70) for _ in range(1000)}
+    old = update({}.__getitem__, BLANK_ROOT_HASH, content)
+    keys = dice.sample(sorted(content), 60)
+    batch = (
+        {key: content[key] for key in keys[:20]}  # the same value
+        | {dice.randbytes(32): b"" for _ in range(20)}  # nothing to delete
+        | {key: dice.randbytes(70) for key in keys[20:40]}
+        | dict.fromkeys(keys[40:], b"")
+    )
+    made = update(old.nodes.__getitem__, old.root, batch)
+    assert made.root == one_by_one(dict(old.nodes), old.root, batch)
+    new = reachable(old.nodes | made.nodes, made.root)
+    assert made.nodes.keys() == new - reachable(old.nodes, old.root)
+
+
 @unhurried
 @given(histories())
 def test_deleting_everything_leaves_the_blank_trie(history: list[Changes]) -> None:
