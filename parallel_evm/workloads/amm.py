@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parallel_evm.workloads.accounts import Account
-from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin
+from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin, wrapped_ether
 from parallel_evm.workloads.world import FOREVER, Call, Contract, Scenario, World
 
-_MARKETS = 20  # at most: to open their pools is most of what building costs
 _DEPTH = 10**6 * UNIT
 _SHARES = 1000 * UNIT
 
@@ -31,21 +30,20 @@ class _Exchange:
         self.quote = stablecoin(world, "USDC")
         self._factory = world.deploy("Factory", label="Factory")
         self.router = world.deploy("Router", self._factory, label="Router")
-        furnish(world, [world.operator], self.quote, self.router)
+        furnish(world, [world.operator, *world.accounts], self.quote, self.router)
 
-    def list_token(self, symbol: str, traders: Sequence[Account]) -> Contract:
-        """Return a new token that has a pool with the quote token, and is traded by `traders`."""
+    def list_token(self, token: Contract, traders: Sequence[Account]) -> Contract:
+        """Make the token's pool with the quote token, for `traders`, and return the token."""
         world, router, quote = self._world, self.router, self.quote
-        token = stablecoin(world, symbol)
+        symbol = token.label.split()[-1]
         furnish(world, [world.operator, *traders], token, router)
         price = world.random.uniform(0.5, 20)
         worth = int(_DEPTH * price)
         world.send(
             router, "addLiquidity", token, quote, _DEPTH, worth, 0, 0, world.operator, FOREVER
         )
-        pair = world.know(
-            "Pair", world.send(self._factory, "getPair", token, quote), label=f"Pair {symbol}/USDC"
-        )
+        address = world.send(self._factory, "getPair", token, quote)
+        pair = world.know("Pair", address, label=f"Pair {symbol}/USDC")
         for trader in traders:
             world.endow(pair, trader, _SHARES)
             world.approve(pair, trader, router)
@@ -79,30 +77,24 @@ class _Exchange:
         return Call(trader, self.router.address, _GAS_FOR_LIQUIDITY, data)
 
 
-def swaps(world: World) -> Scenario:
+def swaps(world: World, markets: int = 20) -> Scenario:
     exchange = _Exchange(world)
-    furnish(world, world.accounts, exchange.quote, exchange.router)
-    hot = exchange.list_token("WETH", world.accounts)
-    count = min(_MARKETS, world.groups)
-    traders: list[list[Account]] = [[] for _ in range(count)]
-    for trader in world.accounts:
-        traders[world.group(trader) % count].append(trader)
-    markets = [
-        [exchange.list_token(f"{letter}{number}", locals_) for letter in "AB"]
-        for number, locals_ in enumerate(traders)
+    hot = exchange.list_token(wrapped_ether(world), world.accounts)
+    homes = [
+        [exchange.list_token(stablecoin(world, f"{letter}{number}"), traders) for letter in "AB"]
+        for number, traders in enumerate(world.settle(markets))
     ]
-    return _calls(world, exchange, hot, markets)
+    return _calls(world, exchange, hot, homes)
 
 
 def hot_pool(world: World) -> Scenario:
     exchange = _Exchange(world)
-    furnish(world, world.accounts, exchange.quote, exchange.router)
-    hot = exchange.list_token("WETH", world.accounts)
+    hot = exchange.list_token(wrapped_ether(world), world.accounts)
     return _hot_calls(world, exchange, hot)
 
 
 def _calls(
-    world: World, exchange: _Exchange, hot: Contract, markets: list[list[Contract]]
+    world: World, exchange: _Exchange, hot: Contract, homes: list[list[Contract]]
 ) -> Scenario:
     chance = world.random
     hot_calls = _hot_calls(world, exchange, hot)
@@ -111,7 +103,7 @@ def _calls(
             yield next(hot_calls)
             continue
         trader = world.someone()
-        one, other = chance.sample(markets[world.group(trader) % len(markets)], 2)
+        one, other = chance.sample(world.home(trader, homes), 2)
         kind = chance.random()
         if kind < 0.05:
             yield exchange.change_liquidity(trader, one)

@@ -16,8 +16,15 @@ from typing import Any
 from eth.abc import SignedTransactionAPI
 
 from parallel_evm.workloads import forks
+from parallel_evm.workloads.airdrop import airdrop
 from parallel_evm.workloads.amm import hot_pool, swaps
+from parallel_evm.workloads.bridge import bridge
 from parallel_evm.workloads.erc20 import erc20
+from parallel_evm.workloads.escrow import escrow
+from parallel_evm.workloads.governance import governance
+from parallel_evm.workloads.insurance import insurance
+from parallel_evm.workloads.lending import lending
+from parallel_evm.workloads.mixed import mixed
 from parallel_evm.workloads.transfers import transfers
 from parallel_evm.workloads.workload import Workload
 from parallel_evm.workloads.world import Scenario, World
@@ -42,6 +49,13 @@ _CATALOGUE: Mapping[str, _Entry] = MappingProxyType(
         "erc20": _Entry("transfers and approvals of one stablecoin", erc20),
         "swaps": _Entry("swaps and liquidity in many pools, each with its own traders", swaps),
         "hot-pool": _Entry("swaps in one pool: the worst case", hot_pool),
+        "lending": _Entry("supply, borrow, repay, withdraw, liquidate, move prices", lending),
+        "insurance": _Entry("capital, policies, claims and their assessment", insurance),
+        "bridge": _Entry("tokens that leave, and arrive with validators' signatures", bridge),
+        "escrow": _Entry("trade in tokenised assets, and their dividends", escrow),
+        "governance": _Entry("delegate, propose, vote, queue, execute, cancel", governance),
+        "airdrop": _Entry("payments of many to many, in tokens and in ether", airdrop),
+        "mixed": _Entry("a DeFi day: all the others at once", mixed),
     }
 )
 

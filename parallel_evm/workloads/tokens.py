@@ -1,4 +1,4 @@
-"""Stablecoins: one for each symbol in a world, shared by all its protocols; and the erc20 workload.
+"""Tokens: one for each symbol in a world, shared by all its protocols.
 
 Every account is rich in every token it is `furnish`ed with, so amounts never run out.
 """
@@ -23,6 +23,16 @@ def stablecoin(world: World, symbol: str) -> Contract:
     return world.known(label) or world.deploy(
         "Stablecoin", f"{symbol} token", symbol, 18, label=label
     )
+
+
+def wrapped_ether(world: World) -> Contract:
+    """Return the token that is ether; it has the ether for what accounts are furnished with."""
+    label = "WrappedEther WETH"
+    known = world.known(label)
+    if known is None:
+        known = world.deploy("WrappedEther", label=label)
+        world.pay(known, RICHES * (1 + len(world.accounts)))
+    return known
 
 
 def furnish(

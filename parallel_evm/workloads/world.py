@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from fractions import Fraction
+from typing import Any, TypeVar, cast
 
 from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS
@@ -41,6 +42,8 @@ FOREVER = 2**256 - 1
 # A genesis in the future (1 January 2100) makes every block of every run follow its parent by one
 # second, so hashes and interest do not depend on when a workload is run.
 GENESIS_TIMESTAMP = 4_102_444_800
+
+PlaceT = TypeVar("PlaceT")
 
 _SETUP_GAS = 30_000_000
 _MAX_FEE = 100 * GWEI  # the base fee of the genesis is 1 gwei, and these blocks are far from full
@@ -99,20 +102,22 @@ class World:
         self.fork = fork
         self.random = random.Random(f"parallel-evm workload {seed}")
         self.accounts = tuple(account(seed, f"account {index}") for index in range(accounts))
-        self.operator = account(seed, "operator")
         self._positions = {a.address: position for position, a in enumerate(self.accounts)}
         self.block_number = 0
         self._seed = seed
-        self._hot_ratio = hot_ratio
+        self._hot_ratio = Fraction(hot_ratio).limit_denominator(10**6)
+        self._heat = Fraction(0)
         self._contracts: dict[str, Contract] = {}
         self._nonces: defaultdict[Address, int] = defaultdict(int)
+        self._scheduled: list[tuple[Call, ...]] = []
         self._nobodies = 0
         self._database = MemoryDB()
         self._genesis = self._create_genesis_header(gas_limit)
         self._state = fork.vm_class.build_state(
             AtomicDB(self._database), self._genesis, ChainContext(CHAIN_ID)
         )
-        for owner in (self.operator, *self.accounts):
+        self.operator = self.actor("operator")
+        for owner in self.accounts:
             self._state.set_balance(owner.address, _FUNDS)
 
     # -- chance
@@ -134,14 +139,25 @@ class World:
         """Return the number of an account's group."""
         return self._positions[of.address] // _GROUP
 
-    @property
-    def groups(self) -> int:
-        """How many groups the accounts form."""
-        return -(-len(self.accounts) // _GROUP)
+    def settle(self, at_most: int) -> tuple[tuple[Account, ...], ...]:
+        """Return the accounts by their home, one of at most so many: a group shares its home."""
+        groups = self.group(self.accounts[-1]) + 1
+        homes: list[list[Account]] = [[] for _ in range(min(at_most, groups))]
+        for owner in self.accounts:
+            self.home(owner, homes).append(owner)
+        return tuple(tuple(inhabitants) for inhabitants in homes)
+
+    def home(self, of: Account, places: Sequence[PlaceT]) -> PlaceT:
+        """Return the place, among as many as `settle` returned, where an account is at home."""
+        return places[self.group(of) % len(places)]
 
     def is_hot(self) -> bool:
-        """Draw whether the next call goes to the hot target."""
-        return self.random.random() < self._hot_ratio
+        """Say whether the next call goes to the hot target; no chance: exactly so many do."""
+        self._heat += self._hot_ratio
+        if self._heat < 1:
+            return False
+        self._heat -= 1
+        return True
 
     def nobody(self) -> Address:
         """Return an address that does not exist in the state yet."""
@@ -180,22 +196,21 @@ class World:
 
         Raises `RuntimeError` if it fails: the scenario and its contract do not fit.
         """
-        call = Call(
-            sender or self.operator,
-            contract.address,
-            _SETUP_GAS,
-            contract.data(function, *arguments),
-        )
+        data = contract.data(function, *arguments)
+        call = Call(sender or self.operator, contract.address, _SETUP_GAS, data)
         output = self._execute(call, f"{contract.label}.{function}").output
         returned = contract.artifact.functions[function].decode(output)
         return returned[0] if len(returned) == 1 else returned
 
+    def perform(self, call: Call) -> None:
+        """Make a scenario's own call while the world is prepared; errors are as with `send`."""
+        self._execute(call, f"a call of {call.to.hex()}")
+
     def endow(self, token: Contract, owner: Account | Contract, amount: int) -> None:
         """Give `owner` newly made tokens, by writing balance and total supply."""
         for slot in (token.slot("balanceOf", owner), token.slot("totalSupply")):
-            self._state.set_storage(
-                token.address, slot, self._state.get_storage(token.address, slot) + amount
-            )
+            before = self._state.get_storage(token.address, slot)
+            self._state.set_storage(token.address, slot, before + amount)
 
     def approve(
         self,
@@ -205,13 +220,45 @@ class World:
         amount: int = FOREVER,
     ) -> None:
         """Let `spender` take `owner`'s tokens, any amount by default, by writing the allowance."""
-        self._state.set_storage(token.address, token.slot("allowance", owner, spender), amount)
+        self.write(token, "allowance", owner, spender, value=amount)
+
+    def write(
+        self, contract: Contract, variable: str, *keys: Account | Contract | int, value: int
+    ) -> None:
+        """Set a state variable, or an entry of a mapping, that has a whole slot."""
+        self._state.set_storage(contract.address, contract.slot(variable, *keys), value)
+
+    def pay(self, contract: Contract, amount: int) -> None:
+        """Give a contract `amount` wei, without asking it."""
+        self._state.delta_balance(contract.address, amount)
+
+    def actor(self, role: str) -> Account:
+        """Return one more account with money, which `someone` does not return."""
+        actor = account(self._seed, role)
+        self._state.set_balance(actor.address, _FUNDS)
+        return actor
+
+    def schedule(self, calls: Iterable[Call]) -> None:
+        """Have a block with these calls mined on the finished world, before the workload's own.
+
+        For what one block cannot prepare, because a contract counts blocks.
+        """
+        self._scheduled.append(tuple(calls))
 
     def finish(self) -> dict[bytes, bytes]:
-        """Return the database of a chain that consists of the genesis block with this state."""
+        """Return the database of a chain: the genesis block with this state, scheduled blocks.
+
+        Raises `RuntimeError` if a scheduled call fails.
+        """
         self._state.persist()
         header = self._genesis.copy(state_root=self._state.state_root)
         self.fork.chain_class.from_genesis_header(AtomicDB(self._database), header)
+        chain = self.fork.chain_class(AtomicDB(self._database))
+        for calls in self._scheduled:
+            self.block_number += 1
+            _, _, computations = chain.mine_all([self.sign(call) for call in calls])
+            for computation in computations:
+                _check(computation, f"a call scheduled for block {self.block_number}")
         return self._database.kv_store
 
     # -- signing
@@ -262,9 +309,16 @@ class World:
     def _execute(self, call: Call, what: str) -> ComputationAPI:
         self._state.lock_changes()
         computation = self._state.apply_transaction(self.sign(call))
-        if computation.is_error:
-            raise RuntimeError(f"{what} failed while a workload was prepared: {computation.error}")
+        _check(computation, what)
         return computation
+
+
+def _check(computation: ComputationAPI, what: str) -> None:
+    if computation.is_error:
+        raise RuntimeError(
+            f"{what} failed while a workload was prepared: {computation.error!r}, "
+            f"output 0x{computation.output.hex()}"
+        )
 
 
 def _plain(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,14 +1,15 @@
-"""Executes workloads on stock py-evm, block by block."""
+"""Builds workloads once for all tests, and executes them on stock py-evm, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 from eth.abc import BlockAPI, ComputationAPI, SignedTransactionAPI
 
-from parallel_evm.workloads import Workload, artifacts
+from parallel_evm.workloads import Workload, artifacts, build
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,11 @@ def _function(workload: Workload, transaction: SignedTransactionAPI) -> str:
 @pytest.fixture(scope="session")
 def execute() -> Callable[[Workload], Run]:
     return _execute
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[[str], Workload]:
+    """Small workloads by name: two blocks of 20 transactions by 8 accounts, some of them hot."""
+    return cache(
+        lambda name: build(name, transactions=20, accounts=8, hot_ratio=0.3, blocks=2, seed=1)
+    )
