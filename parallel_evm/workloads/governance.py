@@ -36,8 +36,8 @@ _GAS = {
     "queue": 90_000,
     "execute": 300_000,
     "cancel": 90_000,
-    "delegate": 250_000,
-    "transfer": 250_000,
+    "delegate": 165_000,
+    "transfer": 190_000,
 }
 _AGAINST, _FOR, _ABSTAIN = 0, 1, 2
 

@@ -21,9 +21,7 @@ _PREMIUM_RATE = 5 * 10**16
 _QUORUM = 2
 _ASSESSORS = 3
 _YEAR = 365 * 24 * 3600
-_INSURED = (
-    4  # so many members of each pool have shares, a policy and a claim before the first block
-)
+_INSURED = 3  # so many members of a pool have shares, policies and a claim to begin with
 
 _GAS = {
     "deposit": 150_000,

@@ -78,11 +78,11 @@ def calls(workload: Workload) -> Counter[str]:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_of_a_protocol_is_called(name: str) -> None:
-    assert calls(build(name, transactions=400, accounts=8)).keys() == FUNCTIONS[name]
+    assert calls(build(name, transactions=300, accounts=8)).keys() == FUNCTIONS[name]
 
 
 def test_a_defi_day_has_something_of_everything() -> None:
-    count = calls(build("mixed", transactions=600, accounts=8))
+    count = calls(build("mixed", transactions=400, accounts=4))
     protocols = {function.partition(".")[0] for function in count}
     assert protocols == {
         "",
@@ -115,10 +115,10 @@ def pools(workload: Workload, run: Any) -> Counter[str]:
 
 
 def test_swaps_use_many_pools_and_paths_of_two(execute: Any) -> None:
-    workload = build("swaps", transactions=40, accounts=12)
+    workload = build("swaps", transactions=24, accounts=8)
     count = pools(workload, execute(workload))
-    assert len(count) == 6  # three groups of traders, two pools each
-    assert count.total() > 40
+    assert len(count) == 4  # two groups of traders, two pools each
+    assert count.total() > 24
     assert "Pair WETH/USDC" not in count
 
 
@@ -149,13 +149,11 @@ def target(workload: Workload, to: bytes, data: bytes) -> object:
     ["transfers", "erc20", "swaps", "lending", "insurance", "bridge", "escrow", "governance"],
 )
 def test_the_hot_ratio_is_the_part_with_one_target(name: str) -> None:
-    for hot_ratio in (0.0, 0.6):
-        workload = build(name, transactions=50, accounts=16, hot_ratio=hot_ratio, seed=5)
-        (block,) = workload.blocks
-        count = Counter(target(workload, t.to, t.data) for t in block)
-        ((_, most),) = count.most_common(1)
-        # In lending, the price of another asset may be what moves at a hot place.
-        assert 27 <= most <= 30 if hot_ratio else most < 25
+    workload = build(name, transactions=50, accounts=8, hot_ratio=0.8)
+    (block,) = workload.blocks
+    count = Counter(target(workload, t.to, t.data) for t in block)
+    ((_, most),) = count.most_common(1)
+    assert most == 40
 
 
 def recipients(data: bytes) -> set[str]:
