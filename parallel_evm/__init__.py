@@ -1,1 +1,27 @@
-"""Parallel execution of py-evm blocks."""
+"""parallel-evm: py-evm chains that execute blocks in parallel, with identical results.
+
+>>> from eth.chains.base import MiningChain
+>>> from parallel_evm import parallelize
+>>> Chain = parallelize(MyChain, workers=2)  # doctest: +SKIP
+"""
+
+from parallel_evm.config import ParallelConfig
+from parallel_evm.errors import ConfigurationError, ParallelEVMError, PoolClosedError
+from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
+from parallel_evm.state.keys import StateKey
+from parallel_evm.vm import parallelize
+from parallel_evm.workers.shared import close
+
+__all__ = [
+    "BlockReport",
+    "ConfigurationError",
+    "Conflict",
+    "ParallelConfig",
+    "ParallelEVMError",
+    "Phases",
+    "PoolClosedError",
+    "StateKey",
+    "TransactionReport",
+    "close",
+    "parallelize",
+]

@@ -8,6 +8,7 @@ reaches the database before `persist`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
@@ -29,6 +30,17 @@ from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Account
 
 
+@dataclass(frozen=True, slots=True)
+class _StorageTrie:
+    """A storage trie that was built before the state root was asked for."""
+
+    root: bytes
+    written: dict[int, int]
+    """The dictionary it was built from (another one means: wiped since)."""
+    done: dict[int, int]
+    """What that dictionary held then."""
+
+
 class MerkleState(FlatState):
     """py-evm's `AccountDatabaseAPI` at one block of one database."""
 
@@ -40,9 +52,10 @@ class MerkleState(FlatState):
     def __init__(self, db: AtomicDatabaseAPI, state_root: Hash32 = BLANK_ROOT_HASH) -> None:
         super().__init__(self.sources.at(db, state_root))
         self._db = db
-        self._overlay = self.source._overlay
+        self._overlay: dict[bytes, bytes] = {}
+        """Trie nodes made and not yet written."""
         self._pending_codes: dict[bytes, bytes] = {}
-        self._storage_made: dict[bytes, tuple[bytes, dict[int, int]]] = {}
+        self._storage_made: dict[bytes, _StorageTrie] = {}
         self._witnessed: list[Observations] = []
 
     #
@@ -71,15 +84,16 @@ class MerkleState(FlatState):
 
     def _storage_root(self, address: bytes) -> bytes:
         """The account's storage root with all that was written, building what is not built."""
-        written = self.effects.slots.get(address)
+        written = self.effects.slots[address]
         made = self._storage_made.get(address)
         wiped = (address, EPOCH) in self.effects.cells
-        if made is not None and not (wiped and made[1] is not written):
-            root, done = made
-            changed = {s: v for s, v in (written or {}).items() if done.get(s) != v}
+        if made is not None and made.written is written:  # else wiped since
+            root = made.root
+            changed = {s: v for s, v in written.items() if made.done.get(s) != v}
         else:
+            made = None
             root = BLANK_ROOT_HASH if wiped else self.source.storage_root(address)
-            changed = written or {}
+            changed = written
         trie_changes: dict[bytes, bytes] = {}
         for slot, value in changed.items():
             # py-evm does not touch the trie to delete what is not there, and a partial trie may
@@ -99,12 +113,12 @@ class MerkleState(FlatState):
                 ) from missing
             self._overlay.update(result.nodes)
             root = result.root
-        if written is not None:
-            self._storage_made[address] = (root, dict(written))
+        self._storage_made[address] = _StorageTrie(root, written, dict(written))
         return root
 
     def _node(self, node_hash: bytes) -> bytes:
-        return self.source.node(node_hash)
+        node = self._overlay.get(node_hash)
+        return self.source.node(node_hash) if node is None else node
 
     def make_state_root(self) -> Hash32:
         """Fold everything written into the tries and return the new root.
@@ -151,8 +165,8 @@ class MerkleState(FlatState):
         )
         self._pending_codes.update(effects.codes)
         if accounts or changes.slots or changes.wiped:
-            source._codes.update(effects.codes)
-            self.source = source.successor(root, changes, storage_roots)
+            source.learn_codes(effects.codes)
+            self.source = source.successor(root, changes, storage_roots, self._overlay)
         self._start_over()
         return self.state_root
 

@@ -90,18 +90,27 @@ class TrieSource(CachedSource):
             raise MissingBytecode(code_hash) from KeyError
         return code
 
+    def learn_codes(self, codes: dict[bytes, bytes]) -> None:
+        """Cache bytecode that is about to be written to the database."""
+        self._codes.update(codes)
+
     def forget(self) -> None:
         super().forget()
         self._storage_roots.clear()
 
     def successor(
-        self, root: bytes, changes: Changes, storage_roots: dict[bytes, bytes]
+        self,
+        root: bytes,
+        changes: Changes,
+        storage_roots: dict[bytes, bytes],
+        overlay: dict[bytes, bytes],
     ) -> TrieSource:
         """The source for the state after ``changes``, which takes this one's cache along.
 
         This one stays correct, for whoever still looks at the older root, but starts cold.
+        ``overlay`` holds the nodes between the two roots until the database does.
         """
-        after = TrieSource(self._db, root, self._overlay)
+        after = TrieSource(self._db, root, overlay)
         after._accounts, self._accounts = self._accounts, {}
         after._slots, self._slots = self._slots, {}
         after._codes, self._codes = self._codes, {}

@@ -1,0 +1,336 @@
+"""One block from its transactions to their receipts: the flow, to be read from top to bottom.
+
+Senders are recovered, accesses forecast, lanes laid; workers speculate while the coordinator (this
+module) judges their results in block order, folds what holds into the committed state and runs
+again, on that state, what does not. Nothing but the VM's own state object is written, and that
+only here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+
+from parallel_evm.merkle.account_db import MerkleState
+from parallel_evm.receipts import Ledger
+from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
+from parallel_evm.scheduling.judge import Judge, written_keys
+from parallel_evm.scheduling.lanes import plan
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.run import Speculator, remember_sender
+from parallel_evm.state.flat import Effects
+from parallel_evm.state.keys import BALANCE, CODE, Key, StateKey, readable
+from parallel_evm.state.recorder import Observations
+from parallel_evm.workers.local import RuleBook, new_speculator
+from parallel_evm.workers.session import BlockJob, Pool, Session
+
+BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
+
+# Speculation is given up for the rest of a block when it keeps failing: what is judged next would
+# mostly run twice.
+_GIVE_UP_AFTER = 6
+_GIVE_UP_SHARE = 0.34
+
+
+class Forecasts(Protocol):
+    """What the flow needs of `scheduling.forecast.Forecaster`."""
+
+    def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Any: ...
+
+    def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None: ...
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What is remembered of a transaction for the report."""
+
+    worker: int | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    conflicts: tuple[Conflict, ...] = ()
+    speculation: Speculation | None = None
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Wall seconds by phase."""
+
+    started: float = field(default_factory=time.perf_counter)
+    senders: float = 0.0
+    forecast: float = 0.0
+    speculate: float = 0.0
+    roots: float = 0.0
+
+
+def execute(
+    vm: Any,
+    transactions: Sequence[SignedTransactionAPI],
+    base_header: BlockHeaderAPI,
+    *,
+    state_class: Any,
+    pool: Pool,
+    rules: RuleBook,
+    forecasts: Forecasts,
+    backend: str,
+    wants_report: bool,
+) -> tuple[BlockResult, BlockReport | None]:
+    """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
+
+    ``state_class`` is the VM's state class as the user configured it. Returns what py-evm's
+    ``apply_all_transactions`` returns, and raises what it raises.
+    """
+    clock = _Clock()
+    vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
+    job = _job(vm, transactions, state_class)
+    with pool.lock:
+        session = pool.open(job)
+        try:
+            flow = _Flow(vm, job, base_header, session, pool, rules, forecasts, clock)
+            flow.prepare()
+            flow.judge_all()
+        except Exception:
+            session.close()
+            raise
+        except BaseException:
+            getattr(session, "abandon", session.close)()
+            raise
+        session.close()
+    rooting = time.perf_counter()
+    flow.committed.make_storage_roots()
+    clock.roots = time.perf_counter() - rooting
+    ledger = flow.ledger
+    result = ledger.header(), tuple(ledger.receipts), tuple(ledger.computations)
+    return result, flow.report(backend) if wants_report else None
+
+
+def _job(vm: Any, transactions: Sequence[SignedTransactionAPI], state_class: Any) -> BlockJob:
+    context = vm.state.execution_context
+    committed: MerkleState = vm.state._account_db
+    before = committed.effects
+
+    def ancestors(depth: int, count: int) -> list[bytes]:
+        return list(islice(context.prev_hashes, depth, depth + count))
+
+    return BlockJob(
+        state_class=state_class,
+        execution_context=context,
+        transactions=transactions,
+        source=committed.source,
+        written=Effects(
+            cells=dict(before.cells),
+            slots={address: dict(slots) for address, slots in before.slots.items()},
+            deltas=dict(before.deltas),
+            codes=dict(before.codes),
+        ),
+        ancestors=ancestors,
+    )
+
+
+class _Flow:
+    """The steps of one block and what they hand to each other."""
+
+    def __init__(
+        self,
+        vm: Any,
+        job: BlockJob,
+        base_header: BlockHeaderAPI,
+        session: Session,
+        pool: Pool,
+        rules: RuleBook,
+        forecasts: Forecasts,
+        clock: _Clock,
+    ) -> None:
+        self.committed: MerkleState = vm.state._account_db
+        self.ledger = Ledger(vm, job.transactions, base_header)
+        self._vm = vm
+        self._job = job
+        self._session = session
+        self._workers = pool.workers
+        self._rules = rules
+        self._forecasts = forecasts
+        self._clock = clock
+        self._judge = Judge(self.committed)
+        self._senders: list[bytes | None] = []
+        self._trails = [_Trail() for _ in job.transactions]
+        self._again: Speculator | None = None
+        self._failed = 0
+        self._cancelled = False
+
+    #
+    # Before anything runs
+    #
+    def prepare(self) -> None:
+        """Recover senders, forecast accesses, lay lanes, set the workers going."""
+        clock, transactions = self._clock, self._job.transactions
+        started = time.perf_counter()
+        self._recover_senders()
+        recovered = time.perf_counter()
+        forecasts = [
+            self._forecasts.forecast(index, transaction, sender)
+            for index, (transaction, sender) in enumerate(
+                zip(transactions, self._senders, strict=True)
+            )
+        ]
+        lanes = plan(forecasts, self._workers)
+        hints = [
+            self._hints(transaction, sender, forecast)
+            for transaction, sender, forecast in zip(
+                transactions, self._senders, forecasts, strict=True
+            )
+        ]
+        self._session.start(lanes, self._senders, hints)
+        clock.senders = recovered - started
+        clock.forecast = time.perf_counter() - recovered
+
+    def _recover_senders(self) -> None:
+        transactions = self._job.transactions
+        self._senders = [transaction.__dict__.get("sender") for transaction in transactions]
+        unknown = [index for index, sender in enumerate(self._senders) if sender is None]
+        if unknown:
+            recovered = self._session.senders(unknown)
+            for index, sender in zip(unknown, recovered, strict=True):
+                self._senders[index] = sender
+                if sender is not None:
+                    remember_sender(transactions[index], sender)
+
+    def _hints(self, transaction: Any, sender: bytes | None, forecast: Any) -> list[Key]:
+        """Keys worth having before the transaction starts."""
+        keys: list[Key] = [key for key in forecast.reads if len(key[0]) == 20]
+        if sender is not None:
+            keys.append((sender, BALANCE))
+        if len(transaction.to) == 20:
+            keys.append((transaction.to, CODE))
+        return keys
+
+    #
+    # In block order
+    #
+    def judge_all(self) -> None:
+        """Judge every transaction; raise what py-evm raises at the first that it refuses."""
+        for index, transaction in enumerate(self._job.transactions):
+            if not self.ledger.admits(transaction):
+                self._run_natively(index)
+                continue
+            waiting = time.perf_counter()
+            speculation = self._session.result(index)
+            self._clock.speculate += time.perf_counter() - waiting
+            if speculation is not None:
+                trail = self._trails[index]
+                trail.attempts += 1
+                if speculation.outcome is not None and self._judge.holds(speculation):
+                    trail.worker = speculation.worker
+                    self._judge.accept(speculation)
+                    self._enter(speculation)
+                    continue
+                self._send_back(index, speculation)
+            self._run_again(index)
+
+    def _send_back(self, index: int, speculation: Speculation) -> None:
+        judge = self._judge
+        self._trails[index].conflicts = tuple(
+            Conflict(readable(key), judge.last_writer(key)) for key in judge.failures(speculation)
+        )
+        judge.reject(speculation)
+        self._failed += 1
+        if (
+            not self._cancelled
+            and self._failed >= _GIVE_UP_AFTER
+            and self._failed > _GIVE_UP_SHARE * (index + 1)
+        ):
+            self._session.cancel()
+            self._cancelled = True
+
+    def _run_again(self, index: int) -> None:
+        """Run a transaction on the committed state itself."""
+        if self._again is None:
+            self._again = new_speculator(self._job, self._rules, self.committed)
+        self.committed.index = index
+        speculation = self._again.run(index, self._job.transactions[index])
+        self._trails[index].attempts += 1
+        if speculation.outcome is None:
+            self._run_natively(index)
+        else:
+            self._judge.note_accepted(speculation)
+            self._enter(speculation)
+
+    def _run_natively(self, index: int) -> None:
+        """py-evm's own ``apply_transaction``: for what it refuses, and for what only it can do."""
+        transaction = self._job.transactions[index]
+        self.committed.index = index
+        receipt, computation = self._vm.apply_transaction(self.ledger.header(), transaction)
+        self._trails[index].attempts += 1
+        self.ledger.enter_receipt(transaction, receipt, computation)
+
+    def _enter(self, speculation: Speculation) -> None:
+        index = speculation.index
+        transaction = self._job.transactions[index]
+        assert speculation.outcome is not None
+        self.ledger.enter(transaction, speculation.outcome)
+        self.committed.witness(speculation.observations)
+        self._forecasts.learn(transaction, self._senders[index], speculation)
+        trail = self._trails[index]
+        trail.seconds = speculation.seconds
+        trail.speculation = speculation
+
+    #
+    # Afterwards
+    #
+    def report(self, backend: str) -> BlockReport:
+        clock = self._clock
+        seconds = time.perf_counter() - clock.started
+        executions = sum(trail.attempts for trail in self._trails)
+        known = clock.senders + clock.forecast + clock.speculate + clock.roots
+        return BlockReport(
+            block_number=self._vm.get_header().block_number,
+            transaction_count=len(self._trails),
+            workers=self._workers,
+            backend=backend,
+            executions=executions,
+            reexecutions=executions - len(self._trails),
+            seconds=seconds,
+            phases=Phases(
+                senders=clock.senders,
+                forecast=clock.forecast,
+                speculate=clock.speculate,
+                judge=max(0.0, seconds - known),
+                roots=clock.roots,
+            ),
+            fallback=None,
+            lost_workers=tuple(self._session.lost),
+            transactions=tuple(
+                self._transaction_report(index, trail) for index, trail in enumerate(self._trails)
+            ),
+        )
+
+    def _transaction_report(self, index: int, trail: _Trail) -> TransactionReport:
+        receipts = self.ledger.receipts
+        before = receipts[index - 1].gas_used if index else 0
+        speculation = trail.speculation
+        return TransactionReport(
+            index=index,
+            hash=bytes(self._job.transactions[index].hash),
+            worker=trail.worker,
+            attempts=trail.attempts,
+            reads=_reads(speculation.observations) if speculation else frozenset(),
+            writes=(
+                frozenset(map(readable, written_keys(speculation.effects)))
+                if speculation
+                else frozenset()
+            ),
+            conflicts=trail.conflicts,
+            gas_used=receipts[index].gas_used - before,
+            status=bool(self.ledger.computations[index].is_success),
+            seconds=trail.seconds,
+        )
+
+
+def _reads(observations: Observations) -> frozenset[StateKey]:
+    keys: set[Key] = set(observations.cells)
+    keys.update((address, BALANCE) for address in observations.bounds)
+    keys.update((address, slot) for address, slots in observations.slots.items() for slot in slots)
+    return frozenset(map(readable, keys))

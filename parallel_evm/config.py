@@ -1,0 +1,81 @@
+"""ParallelConfig: everything that can be chosen about parallel execution, validated at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from parallel_evm.errors import ConfigurationError
+from parallel_evm.report import BlockReport
+
+BACKENDS: Final = ("serial", "thread", "process")
+
+
+def _default_workers() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelConfig:
+    """How blocks are executed. Immutable; a wrong value raises `ConfigurationError`.
+
+    None of these settings can change the result of a block.
+    """
+
+    workers: int = field(default_factory=_default_workers)
+    """How many transactions run at the same time. Default: the CPUs this process may use."""
+
+    backend: str = "process"
+    """``process`` (one process per worker), ``thread`` (for free-threaded Python and for tests),
+    or ``serial`` (in this process, one after another, with all of the recording and judging)."""
+
+    min_transactions: int = 4
+    """Blocks with fewer transactions run in this process by py-evm's own loop: shipping them
+    would cost more than it saves. ``1`` sends every block down the parallel path."""
+
+    on_block: Callable[[BlockReport], Any] | None = None
+    """Called with a `BlockReport` after each block's transactions were executed."""
+
+    start_method: str | None = None
+    """How worker processes start: ``fork``, ``spawn`` or ``forkserver``. Default: ``fork`` where
+    the platform has it, else ``spawn``."""
+
+    worker_deadline: float = 30.0
+    """Seconds without a sign of life after which a worker is given up, killed and replaced. A
+    busy worker gives signs of life; a stopped or wedged one does not."""
+
+    def __post_init__(self) -> None:
+        _require_int("workers", self.workers, minimum=1)
+        _require_int("min_transactions", self.min_transactions, minimum=1)
+        if self.backend not in BACKENDS:
+            raise ConfigurationError(
+                f"ParallelConfig.backend must be one of {', '.join(BACKENDS)}, not {self.backend!r}"
+            )
+        methods = multiprocessing.get_all_start_methods()
+        if self.start_method is not None and self.start_method not in methods:
+            raise ConfigurationError(
+                f"ParallelConfig.start_method must be one of {', '.join(methods)} on this "
+                f"platform, not {self.start_method!r}"
+            )
+        if self.on_block is not None and not callable(self.on_block):
+            raise ConfigurationError(
+                f"ParallelConfig.on_block must be callable, not {self.on_block!r}"
+            )
+        deadline = self.worker_deadline
+        if isinstance(deadline, bool) or not isinstance(deadline, int | float) or deadline <= 0:
+            raise ConfigurationError(
+                "ParallelConfig.worker_deadline must be a positive number of seconds, "
+                f"not {deadline!r}"
+            )
+
+
+def _require_int(name: str, value: object, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ConfigurationError(
+            f"ParallelConfig.{name} must be an integer of at least {minimum}, not {value!r}"
+        )

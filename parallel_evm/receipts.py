@@ -1,0 +1,129 @@
+"""Receipts, gas and bloom of a block, as py-evm makes them.
+
+py-evm copies the header twice per transaction and computes every bloom twice. Where all methods
+involved are its own, a `Ledger` keeps the sums and builds the header once; where a VM customised
+any of them, it calls them one by one, exactly as ``VM.apply_all_transactions`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.rlp.logs import Log
+from eth.rlp.receipts import Receipt
+from eth.vm.forks.berlin.transactions import TypedTransaction
+from eth.vm.forks.byzantium.constants import (
+    EIP658_TRANSACTION_STATUS_CODE_FAILURE,
+    EIP658_TRANSACTION_STATUS_CODE_SUCCESS,
+)
+from eth.vm.forks.cancun.state import get_total_blob_gas
+
+from parallel_evm.speculation.result import Outcome
+from parallel_evm.speculation.stock import is_stock_method
+
+_METHODS: Final = (
+    "add_receipt_to_header",
+    "calculate_net_gas_refund",
+    "finalize_gas_used",
+    "increment_blob_gas_used",
+    "make_receipt",
+    "transaction_applied_hook",
+    "validate_receipt",
+    "validate_transaction_against_header",
+)
+
+
+class Ledger:
+    """Accumulates what the transactions of one block leave in its header and receipts."""
+
+    def __init__(
+        self, vm: Any, transactions: Sequence[SignedTransactionAPI], header: BlockHeaderAPI
+    ) -> None:
+        self._vm = vm
+        self._transactions = transactions
+        self._direct = all(is_stock_method(type(vm), name) for name in _METHODS)
+        self._header = header
+        self._gas_used: int = header.gas_used
+        self._bloom: int = header.bloom
+        self._counts_blobs = hasattr(header, "blob_gas_used")
+        self._blob_gas: int = header.blob_gas_used if self._counts_blobs else 0
+        self.receipts: list[ReceiptAPI] = []
+        self.computations: list[Any] = []
+
+    def admits(self, transaction: SignedTransactionAPI) -> bool:
+        """Does the transaction fit into the block, as far as its header tells?
+
+        Where the answer is no, py-evm's own run says why. A customised check raises for itself.
+        """
+        if self._direct:
+            return bool(self._gas_used + transaction.gas <= self._header.gas_limit)
+        self._vm.validate_transaction_against_header(self._header, transaction)
+        return True
+
+    def enter(self, transaction: SignedTransactionAPI, outcome: Outcome) -> None:
+        """The next transaction ended with ``outcome``."""
+        if self._direct and type(transaction).__module__.startswith("eth.vm.forks."):
+            self._gas_used += self._vm.finalize_gas_used(transaction, outcome)
+            self._bloom |= outcome.bloom
+            if self._counts_blobs:
+                self._blob_gas += get_total_blob_gas(transaction)
+            self.receipts.append(_receipt(transaction, outcome, self._gas_used))
+            self.computations.append(outcome)
+            return
+        header = self.header()
+        receipt = self._vm.make_receipt(header, transaction, outcome, self._vm.state)
+        self._vm.validate_receipt(receipt)
+        self.enter_receipt(transaction, receipt, outcome)
+
+    def enter_receipt(
+        self, transaction: SignedTransactionAPI, receipt: ReceiptAPI, computation: Any
+    ) -> None:
+        """The same for a transaction whose receipt py-evm has made already."""
+        vm = self._vm
+        header = vm.add_receipt_to_header(self.header(), receipt)
+        header = vm.increment_blob_gas_used(header, transaction)
+        self._header = header
+        self._gas_used = header.gas_used
+        self._bloom = header.bloom
+        if self._counts_blobs:
+            self._blob_gas = header.blob_gas_used
+        self.receipts.append(receipt)
+        self.computations.append(computation)
+        vm.transaction_applied_hook(
+            len(self.receipts) - 1,
+            self._transactions,
+            vm.get_header(),
+            header,
+            computation,
+            receipt,
+        )
+
+    def header(self) -> BlockHeaderAPI:
+        """The header after all transactions entered so far."""
+        header = self._header
+        if self._gas_used != header.gas_used or self._bloom != header.bloom:
+            header = header.copy(gas_used=self._gas_used, bloom=self._bloom)
+        if self._counts_blobs and self._blob_gas != header.blob_gas_used:
+            header = header.copy(blob_gas_used=self._blob_gas)
+        self._header = header
+        return header
+
+
+def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
+    """What ``transaction.make_receipt`` makes, with the bloom that was computed already."""
+    receipt = Receipt(
+        state_root=(
+            EIP658_TRANSACTION_STATUS_CODE_FAILURE
+            if outcome.is_error
+            else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
+        ),
+        gas_used=gas_used,
+        logs=[Log(address, topics, data) for _, address, topics, data in outcome.raw_log_entries],
+        bloom=outcome.bloom,
+    )
+    if isinstance(transaction, TypedTransaction):
+        wrap = transaction.receipt_builder.typed_receipt_class
+        return wrap(transaction.type_id, receipt)
+    return receipt

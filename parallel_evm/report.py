@@ -1,0 +1,117 @@
+"""BlockReport: what happened to every transaction of a block. Plain data, no behaviour.
+
+Everything here can be turned into JSON with `to_dict`. Whoever explains a block (`insight`, the
+command line) reads this and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from parallel_evm.state.keys import StateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An observation that did not hold when the transaction was judged."""
+
+    key: StateKey
+    writer: int | None
+    """Index of the earlier transaction that changed the key; None when it was speculated to
+    change it and in the end did not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"key": str(self.key), "writer": self.writer}
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReport:
+    """One transaction's way through the block."""
+
+    index: int
+    hash: bytes
+    worker: int | None
+    """Which worker's speculation was accepted; None when the coordinator ran it."""
+    attempts: int
+    """Executions, the accepted one included."""
+    reads: frozenset[StateKey]
+    writes: frozenset[StateKey]
+    conflicts: tuple[Conflict, ...]
+    gas_used: int
+    status: bool
+    """True when the receipt says success."""
+    seconds: float
+    """Execution time of the accepted attempt."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "index": self.index,
+            "hash": "0x" + self.hash.hex(),
+            "worker": self.worker,
+            "attempts": self.attempts,
+            "reads": sorted(map(str, self.reads)),
+            "writes": sorted(map(str, self.writes)),
+            "conflicts": [conflict.to_dict() for conflict in self.conflicts],
+            "gas_used": self.gas_used,
+            "status": self.status,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Wall seconds by phase. Judging overlaps speculation; it counts the coordinator's own work."""
+
+    senders: float = 0.0
+    forecast: float = 0.0
+    speculate: float = 0.0
+    judge: float = 0.0
+    roots: float = 0.0
+    """Transaction execution only: state roots are made later, in ``finalize_block``; this is the
+    time of the block's previous `make_state_root`, zero where there was none."""
+
+    def to_dict(self) -> dict[str, float]:
+        return {
+            "senders": self.senders,
+            "forecast": self.forecast,
+            "speculate": self.speculate,
+            "judge": self.judge,
+            "roots": self.roots,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """One call of ``apply_all_transactions``."""
+
+    block_number: int
+    transaction_count: int
+    workers: int
+    backend: str
+    executions: int
+    """How often a transaction was executed, re-executions included."""
+    reexecutions: int
+    seconds: float
+    phases: Phases
+    fallback: str | None
+    """Why the block ran in py-evm's own sequential loop; None when it ran in parallel."""
+    lost_workers: tuple[str, ...] = ()
+    """What happened to workers that had to be replaced during this block."""
+    transactions: tuple[TransactionReport, ...] = ()
+    """Empty when the block fell back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "block_number": self.block_number,
+            "transaction_count": self.transaction_count,
+            "workers": self.workers,
+            "backend": self.backend,
+            "executions": self.executions,
+            "reexecutions": self.reexecutions,
+            "seconds": self.seconds,
+            "phases": self.phases.to_dict(),
+            "fallback": self.fallback,
+            "lost_workers": list(self.lost_workers),
+            "transactions": [transaction.to_dict() for transaction in self.transactions],
+        }

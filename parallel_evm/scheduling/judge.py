@@ -1,0 +1,117 @@
+"""The judge: does what a transaction observed still hold, now that its turn has come?
+
+It compares by value, in block order, against the committed state. A key that nobody in the block
+has written still holds what every worker saw, so nothing below the block is ever read to judge.
+It is the only part of scheduling that correctness rests on; forecasts and lanes may be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
+
+# Credits are accepted without looking at the balance, since no balance that can exist comes near
+# 2**256; one that grew by this much within the block is looked at.
+_SUSPICIOUS_CREDIT = 1 << 254
+
+
+class Judge:
+    """Accepts or rejects the speculations of one block, in block order."""
+
+    def __init__(self, committed: FlatState) -> None:
+        self._committed = committed
+        # Keys that rejected speculations wrote: later transactions of the same lane saw those
+        # values, so for these keys "nobody has written it" proves nothing.
+        self._rejected: set[Key] = set()
+        self._accepted: list[tuple[int, Effects]] = []
+
+    def failures(self, speculation: Speculation) -> Iterator[Key]:
+        """Keys whose observed value (or bound) does not hold in the committed state."""
+        committed = self._committed
+        written = committed.effects
+        cells, deltas = written.cells, written.deltas
+        rejected = self._rejected
+        observed = speculation.observations
+        for key, seen in observed.cells.items():
+            if key[1] == BALANCE:
+                changed = key[0] in deltas or key in rejected
+                if changed and committed.balance(key[0]) != seen:
+                    yield key
+            elif key in cells:
+                if cells[key] != seen:
+                    yield key
+            elif key in rejected and _cell(committed, key) != seen:
+                yield key
+        for address, needed in observed.bounds.items():
+            changed = address in deltas or (address, BALANCE) in rejected
+            if changed and committed.balance(address) < needed:
+                yield address, BALANCE
+        for address, slots in observed.slots.items():
+            held = written.slots.get(address)
+            if held:
+                for slot in slots if len(slots) <= len(held) else held:
+                    if slot in held and slot in slots and held[slot] != slots[slot]:
+                        yield address, slot
+            if rejected:
+                for slot, seen in slots.items():
+                    if (address, slot) in rejected and committed.slot(address, slot) != seen:
+                        yield address, slot
+        for address, delta in speculation.effects.deltas.items():
+            if delta > 0 and deltas.get(address, 0) > _SUSPICIOUS_CREDIT:
+                yield address, BALANCE
+
+    def holds(self, speculation: Speculation) -> bool:
+        """Would running the transaction on the committed state give the same result?"""
+        return next(self.failures(speculation), None) is None
+
+    def accept(self, speculation: Speculation) -> None:
+        """Fold the transaction's effects into the committed state."""
+        self._committed.fold(speculation.effects)
+        self._accepted.append((speculation.index, speculation.effects))
+
+    def note_accepted(self, speculation: Speculation) -> None:
+        """The transaction ran on the committed state itself, which holds its effects already."""
+        self._accepted.append((speculation.index, speculation.effects))
+
+    def reject(self, speculation: Speculation) -> None:
+        """Remember what a speculation wrote that is not to be believed."""
+        self._rejected.update(written_keys(speculation.effects))
+
+    def last_writer(self, key: Key) -> int | None:
+        """Index of the latest accepted transaction that wrote ``key``."""
+        address, field = key
+        for index, effects in reversed(self._accepted):
+            if field >= 0:
+                wrote = field in effects.slots.get(address, ())
+            elif field == BALANCE:
+                wrote = address in effects.deltas
+            else:
+                wrote = key in effects.cells
+            if wrote:
+                return index
+        return None
+
+
+def written_keys(effects: Effects) -> Iterator[Key]:
+    """Every key that ``effects`` write."""
+    yield from effects.cells
+    for address in effects.deltas:
+        yield address, BALANCE
+    for address, slots in effects.slots.items():
+        for slot in slots:
+            yield address, slot
+
+
+def _cell(state: FlatState, key: Key) -> object:
+    address, field = key
+    if field == NONCE:
+        return state.nonce(address)
+    if field == CODE:
+        return state.code_hash(address)
+    if field == LIFE:
+        return state.exists(address)
+    assert field == EPOCH
+    return state.epoch(address)

@@ -1,0 +1,147 @@
+"""What comes out of running one transaction: plain data that travels between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eth.abc import ComputationAPI
+from eth.exceptions import VMError
+from eth_bloom import BloomFilter
+
+from parallel_evm.state.flat import Effects
+from parallel_evm.state.recorder import Observations
+
+LogEntry = tuple[int, bytes, tuple[int, ...], bytes]
+"""(position in the transaction, address, topics, data), as py-evm's computations keep them."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The answers of a finished computation, without the machine that computed them.
+
+    It stands in for py-evm's computation wherever a block's results are read: success, error,
+    output, logs, gas. The call tree, stack and memory stay where the transaction ran.
+    """
+
+    _error: VMError | None
+    output: bytes
+    return_data: bytes
+    raw_log_entries: tuple[LogEntry, ...]
+    gas_start: int
+    gas_remaining: int
+    """What `get_gas_remaining` answers: zero when the error burned it."""
+    gas_used: int
+    gas_refund: int
+    data_floor_gas: int
+    accounts_for_deletion: tuple[bytes, ...]
+    self_destruct_beneficiaries: tuple[bytes, ...]
+    contracts_created: tuple[bytes, ...]
+    create_address: bytes | None
+    """Where a creating transaction put its contract."""
+    bloom: int
+
+    @property
+    def is_success(self) -> bool:
+        return self._error is None
+
+    @property
+    def is_error(self) -> bool:
+        return self._error is not None
+
+    @property
+    def error(self) -> VMError:
+        """The error that ended the transaction. Raises AttributeError when there is none."""
+        if self._error is None:
+            raise AttributeError("Computation does not have an error")
+        return self._error
+
+    def raise_if_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def should_burn_gas(self) -> bool:
+        return self._error is not None and self._error.burns_gas
+
+    @property
+    def should_return_gas(self) -> bool:
+        return not self.should_burn_gas
+
+    @property
+    def should_erase_return_data(self) -> bool:
+        return self._error is not None and self._error.erases_return_data
+
+    def get_gas_used(self) -> int:
+        return self.gas_used
+
+    def get_gas_remaining(self) -> int:
+        return self.gas_remaining
+
+    def get_gas_refund(self) -> int:
+        return self.gas_refund
+
+    def get_raw_log_entries(self) -> tuple[LogEntry, ...]:
+        return self.raw_log_entries
+
+    def get_log_entries(self) -> tuple[tuple[bytes, tuple[int, ...], bytes], ...]:
+        return tuple(entry[1:] for entry in self.raw_log_entries)
+
+    def get_accounts_for_deletion(self) -> list[bytes]:
+        return list(self.accounts_for_deletion)
+
+    def get_self_destruct_beneficiaries(self) -> list[bytes]:
+        return list(self.self_destruct_beneficiaries)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"{name!r} is not kept for transactions that ran in parallel: only their outcome "
+            "travels (is_success, error, output, logs, gas). Blocks below "
+            "ParallelConfig.min_transactions return py-evm's own computations."
+        )
+
+
+def outcome_of(computation: ComputationAPI) -> Outcome:
+    """Reduce a finished computation to its outcome."""
+    is_error = computation.is_error
+    logs = computation.get_raw_log_entries()
+    bloomables: list[bytes] = []
+    for _, address, topics, _ in logs:
+        bloomables.append(address)
+        bloomables.extend(topic.to_bytes(32, "big") for topic in topics)
+    message = computation.msg
+    return Outcome(
+        _error=computation.error if is_error else None,
+        output=bytes(computation.output),
+        return_data=bytes(computation.return_data),
+        raw_log_entries=logs,
+        gas_start=message.gas,
+        gas_remaining=computation.get_gas_remaining(),
+        gas_used=computation.get_gas_used(),
+        gas_refund=computation.get_gas_refund(),
+        data_floor_gas=computation.data_floor_gas,
+        accounts_for_deletion=tuple(computation.get_accounts_for_deletion()),
+        self_destruct_beneficiaries=tuple(computation.get_self_destruct_beneficiaries()),
+        contracts_created=tuple(computation.contracts_created),
+        create_address=message.storage_address if message.is_create else None,
+        bloom=int(BloomFilter.from_iterable(bloomables)) if bloomables else 0,
+    )
+
+
+@dataclass(slots=True)
+class Speculation:
+    """One run of one transaction on a view."""
+
+    index: int
+    observations: Observations
+    effects: Effects
+    outcome: Outcome | None
+    """None when py-evm refused the transaction or the run failed in any other way: then only a
+    run on the committed state can tell, and raise, what sequential py-evm would."""
+    seconds: float
+    worker: int | None = None
+    preimages: dict[bytes, bytes] | None = None
+    """What was hashed to make storage slots (hash -> its 64 bytes), for forecasts; None when it
+    was not recorded."""

@@ -1,0 +1,187 @@
+"""The rules by which speculations run: a state class of py-evm, made to observe little.
+
+py-evm reads whole balances where it only compares them (can the sender pay? can the caller
+transfer?). Recorded as they are, such reads would make every transfer conflict with every other.
+`speculative_state` derives a state class whose ``get_balance`` hands out a `LazyBalance`: it
+answers comparisons by recording a bound, and turns into the exact, observed number as soon as
+anything else is done with it. Opcodes that put a balance on the stack get the number at once.
+
+Only where every rule is py-evm's own is this known to be harmless; customised rules get numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from eth.abc import ComputationAPI
+from eth.vm import opcode_values
+from eth.vm.opcode import Opcode
+from eth.vm.stack import to_bytes, to_int
+from eth.vm.state import BaseState
+
+from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rules
+from parallel_evm.state.flat import FlatState
+from parallel_evm.state.source import Source
+
+
+class View(FlatState):
+    """A `FlatState` in the form in which py-evm's states build their account database."""
+
+    __slots__ = ()
+
+    def __init__(self, db: Source, state_root: bytes) -> None:
+        super().__init__(db)
+
+
+class LazyBalance:
+    """A balance (wei) that observes a bound when compared and itself when used.
+
+    It is not an int on purpose: a use that is not foreseen here fails loudly, and the transaction
+    is then run on the committed state.
+    """
+
+    __slots__ = ("_address", "_state")
+
+    def __init__(self, state: FlatState, address: bytes) -> None:
+        self._state = state
+        self._address = address
+
+    def __int__(self) -> int:
+        return self._state.balance(self._address)
+
+    __index__ = __int__
+
+    def __lt__(self, other: Any) -> bool:
+        return not self._state.at_least(self._address, int(other))
+
+    def __ge__(self, other: Any) -> bool:
+        return self._state.at_least(self._address, int(other))
+
+    def __le__(self, other: Any) -> bool:
+        return not self._state.at_least(self._address, int(other) + 1)
+
+    def __gt__(self, other: Any) -> bool:
+        return self._state.at_least(self._address, int(other) + 1)
+
+    def __eq__(self, other: object) -> bool:
+        return int(self) == other
+
+    def __hash__(self) -> int:
+        return hash(int(self))
+
+    def __bool__(self) -> bool:
+        return self._state.at_least(self._address, 1)
+
+    def __add__(self, other: Any) -> int:
+        return int(self) + int(other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> int:
+        return int(self) - int(other)
+
+    def __rsub__(self, other: Any) -> int:
+        return int(other) - int(self)
+
+    def __mul__(self, other: Any) -> int:
+        return int(self) * int(other)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> int:
+        return -int(self)
+
+    def __str__(self) -> str:
+        return str(int(self))
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return format(int(self), spec)
+
+
+class ExactBalance(Opcode):
+    """An opcode of py-evm that pushes a balance: it gets a number."""
+
+    def __init__(self, operation: Any) -> None:
+        self._operation = operation
+        self.mnemonic = operation.mnemonic
+        self.gas_cost = operation.gas_cost
+        super().__init__()
+
+    def __call__(self, computation: ComputationAPI) -> Any:
+        state: Any = computation.state
+        state.exact_balances = True
+        try:
+            return self._operation(computation)
+        finally:
+            state.exact_balances = False
+
+
+class NotedSha3(Opcode):
+    """SHA3 that notes what 64 bytes became: so Solidity names the slots of a mapping."""
+
+    def __init__(self, operation: Any) -> None:
+        self._operation = operation
+        self.mnemonic = operation.mnemonic
+        self.gas_cost = operation.gas_cost
+        super().__init__()
+
+    def __call__(self, computation: ComputationAPI) -> Any:
+        values = computation._stack.values  # type: ignore[attr-defined]
+        start, size = values[-1:], values[-2:-1]
+        self._operation(computation)
+        if size and to_int(size[0]) == 64:
+            state: Any = computation.state
+            preimage = computation.memory_read_bytes(to_int(start[0]), 64)
+            state.preimages[to_bytes(values[-1])] = bytes(preimage)
+        return None
+
+
+def credit(self: Any, address: bytes, delta: int) -> None:
+    """``delta_balance`` that reads the balance only where py-evm's rules need it."""
+    self._account_db.delta_balance(address, int(delta))
+
+
+def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:
+    """Overrides that any state over a `FlatState` profits from, as far as they are sound."""
+    if is_stock_method(state_class, "delta_balance"):
+        return {"delta_balance": credit}
+    return {}
+
+
+def speculative_state(state_class: Any) -> Any:
+    """The state class that speculations of ``state_class``'s transactions run on."""
+    namespace: dict[str, Any] = {
+        "account_db_class": View,
+        "exact_balances": False,
+        "preimages": {},
+        "__module__": state_class.__module__,
+        "__qualname__": state_class.__qualname__,
+        **lean_methods(state_class),
+    }
+    if state_runs_stock_rules(state_class):
+
+        def get_balance(self: Any, address: bytes) -> Any:
+            if self.exact_balances:
+                return self._account_db.balance(address)
+            return LazyBalance(self._account_db, address)
+
+        namespace["get_balance"] = get_balance
+        computation = state_class.computation_class
+        opcodes = dict(computation.opcodes)
+        for value in (opcode_values.BALANCE, opcode_values.SELFBALANCE):
+            if value in opcodes:
+                opcodes[value] = ExactBalance(opcodes[value])
+        opcodes[opcode_values.SHA3] = NotedSha3(opcodes[opcode_values.SHA3])
+        namespace["computation_class"] = type(
+            computation.__name__,
+            (computation,),
+            {
+                "opcodes": opcodes,
+                "__module__": computation.__module__,
+                "__qualname__": computation.__qualname__,
+            },
+        )
+    return type(state_class.__name__, (state_class,), namespace)

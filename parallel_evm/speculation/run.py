@@ -1,0 +1,117 @@
+"""Running transactions of one block on a lane of speculative state.
+
+A `Speculator` belongs to one worker and one block. Each transaction runs by py-evm's rules on a
+fresh view; what it wrote is folded into the lane, where the worker's later transactions see it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from coincurve import PublicKey
+from eth.abc import SignedTransactionAPI
+from eth.constants import BLANK_ROOT_HASH
+
+from parallel_evm.hashing import keccak
+from parallel_evm.speculation.result import Speculation, outcome_of
+from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.recorder import Recorder
+
+ANCESTORS_AT_ONCE = 32
+
+FetchAncestors = Callable[[int, int], Sequence[bytes]]
+"""(first depth, count) -> hashes of ancestors, parent first; fewer where the chain ends."""
+
+
+def ancestors(fetch: FetchAncestors) -> Iterator[bytes]:
+    """Hashes of the ancestors, parent first, fetched when somebody looks that far back."""
+    depth = 0
+    while True:
+        batch = fetch(depth, ANCESTORS_AT_ONCE)
+        yield from batch
+        if len(batch) < ANCESTORS_AT_ONCE:
+            return
+        depth += len(batch)
+
+
+class Speculator:
+    """Runs one worker's share of a block."""
+
+    def __init__(self, state_class: Any, execution_context: Any, lane: FlatState) -> None:
+        """``lane``: the state that the first transaction sees; it is written to."""
+        self.lane = lane
+        self._state = state_class(lane, execution_context, BLANK_ROOT_HASH)
+
+    def run(self, index: int, transaction: SignedTransactionAPI) -> Speculation:
+        """Execute one transaction on the lane, and let the lane see what it wrote."""
+        started = time.perf_counter()
+        recorder = Recorder(self.lane)
+        view = FlatState(recorder, index)
+        state = self._state
+        state._account_db = view
+        state.preimages = {}
+        if getattr(state, "_transient_storage", None) is not None:
+            state._transient_storage = None  # a run that failed half-way may have left something
+        outcome = None
+        effects = view.effects
+        try:
+            outcome = outcome_of(state.apply_transaction(transaction))
+        except Exception:  # whatever it was: a run on the committed state decides
+            effects = Effects()
+        else:
+            self.lane.fold(effects)
+        return Speculation(
+            index=index,
+            observations=recorder.observations,
+            effects=effects,
+            outcome=outcome,
+            seconds=time.perf_counter() - started,
+            preimages=state.preimages,
+        )
+
+
+def recover_sender(transaction: Any) -> bytes | None:
+    """The sender, with the signature checked once for all; None when there is none.
+
+    A sender that was found is remembered by the transaction (py-evm's own cache), and its
+    signature check becomes a no-op: recovery succeeded, so the check would.
+    """
+    known = transaction.__dict__.get("sender")
+    if known is None:
+        try:
+            known = _recover(transaction)
+        except Exception:
+            try:  # the slow way has the last word on what is no signature
+                known = transaction.sender
+            except Exception:
+                return None
+    remember_sender(transaction, known)
+    return bytes(known)
+
+
+def remember_sender(transaction: Any, sender: bytes) -> None:
+    """Put a sender that was recovered elsewhere into the transaction."""
+    for signed in (transaction, getattr(transaction, "_inner", None)):
+        if type(signed).__module__.startswith("eth.vm.forks."):
+            signed.__dict__["sender"] = sender
+            signed.__dict__["check_signature_validity"] = _checked
+
+
+def _checked() -> None:
+    """Stands where py-evm would recover the signature a second time."""
+
+
+def _recover(transaction: Any) -> bytes:
+    recovery_id = transaction.y_parity
+    if recovery_id not in (0, 1):
+        raise ValueError("not a recovery id")
+    signature = (
+        transaction.r.to_bytes(32, "big")
+        + transaction.s.to_bytes(32, "big")
+        + bytes((recovery_id,))
+    )
+    digest = keccak(transaction.get_message_for_signing())
+    key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    return keccak(key.format(compressed=False)[1:])[12:]

@@ -1,0 +1,87 @@
+"""Is this py-evm's own code?
+
+Some liberties (bounds instead of balances, receipts made directly) are only sound where it is
+known what the code does with what it reads. Whatever a user customised is run as it is, with
+nothing assumed. Stock things are recognised by identity, never by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from eth.abc import VirtualMachineAPI
+from eth.vm import forks
+from eth.vm.base import VM
+
+STOCK_VMS: Final[tuple[type[VM], ...]] = tuple(
+    vm for vm in vars(forks).values() if isinstance(vm, type) and issubclass(vm, VM)
+)
+
+_STATES: Final = tuple(vm.get_state_class() for vm in STOCK_VMS)
+
+_STOCK_CLASSES: Final[frozenset[type]] = frozenset(
+    base
+    for state in _STATES
+    for cls in (state, state.computation_class, state.transaction_executor_class)
+    for base in cls.__mro__
+) | frozenset(base for vm in STOCK_VMS for base in vm.__mro__)
+
+_STOCK_OPERATIONS: Final[frozenset[int]] = frozenset(
+    id(operation)
+    for state in _STATES
+    for table in (state.computation_class.opcodes, state.computation_class._precompiles or {})
+    for operation in table.values()
+)
+
+# What a subclass may set without having changed a rule: each of these is checked by itself.
+_CHECKED_ATTRIBUTES: Final = frozenset(
+    {
+        "_precompiles",
+        "account_db_class",
+        "computation_class",
+        "opcodes",
+        "transaction_executor_class",
+    }
+)
+
+
+def is_stock_class(cls: type) -> bool:
+    """Is this one of py-evm's classes, or a subclass that changes none of its methods?"""
+    for base in cls.__mro__:
+        if base in _STOCK_CLASSES:
+            return True
+        own = {name for name in vars(base) if not name.startswith("__")}
+        if own - _CHECKED_ATTRIBUTES - {"_abc_impl"}:
+            return False
+        if "__init__" in vars(base) or "__getattribute__" in vars(base):
+            return False
+    return False
+
+
+def is_stock_operation(operation: Any) -> bool:
+    """Is this the very object that one of py-evm's opcode or precompile tables holds?"""
+    return id(operation) in _STOCK_OPERATIONS
+
+
+def is_stock_method(cls: type, name: str) -> bool:
+    """Does ``cls`` inherit ``name`` from a class of py-evm?"""
+    for base in cls.__mro__:
+        if name in vars(base):
+            return base in _STOCK_CLASSES
+    return False
+
+
+def runs_stock_rules(vm_class: type[VirtualMachineAPI]) -> bool:
+    """Are state, executor, computation, opcodes and precompiles of this VM all py-evm's own?"""
+    state = vm_class.get_state_class()
+    return state_runs_stock_rules(state)
+
+
+def state_runs_stock_rules(state: Any) -> bool:
+    """The same for a state class."""
+    computation = state.computation_class
+    executor = state.transaction_executor_class
+    tables = (computation.opcodes, computation._precompiles or {})
+    return all(map(is_stock_class, (state, computation, executor))) and all(
+        is_stock_operation(operation) for table in tables for operation in table.values()
+    )

@@ -1,0 +1,215 @@
+"""The seam: `parallelize` turns a py-evm chain or VM class into one that runs blocks in parallel.
+
+The returned class is a subclass. It replaces ``VM.apply_all_transactions``, through which
+`mine_all`, `import_block` and block building all go, and puts a `MerkleState` under the VM's
+state. Everything else stays py-evm's. What cannot run in parallel runs in py-evm's own loop, over
+the same state, and the block's report says why.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+from eth.abc import BlockHeaderAPI, ChainAPI, SignedTransactionAPI, VirtualMachineAPI
+from eth.chains.base import BaseChain
+from eth.db.account import AccountDB
+from eth.vm.base import VM
+from eth.vm.forks.byzantium import ByzantiumVM
+
+from parallel_evm.block import BlockResult, execute
+from parallel_evm.config import ParallelConfig
+from parallel_evm.hashing import use_fast_keccak
+from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
+from parallel_evm.merkle.source import TrieSources
+from parallel_evm.report import BlockReport, Phases
+from parallel_evm.scheduling.forecast import Forecaster
+from parallel_evm.speculation.rules import lean_methods
+from parallel_evm.speculation.stock import is_stock_method
+from parallel_evm.workers.local import RuleBook
+from parallel_evm.workers.process import RulesNotPortable
+from parallel_evm.workers.session import Pool
+from parallel_evm.workers.shared import pool_for
+
+T = TypeVar("T")
+
+
+class Engine:
+    """What the VMs of one `parallelize` call share: configuration, pool, caches, experience."""
+
+    def __init__(self, config: ParallelConfig) -> None:
+        self.config = config
+        self.sources = TrieSources()
+        self.merkle_state = merkle_state_class(self.sources)
+        self.rules = RuleBook()
+        self._forecaster = Forecaster()
+        self._pool: Pool | None = None
+        self._lock = threading.RLock()
+
+    def apply_all(
+        self,
+        vm: Any,
+        sequentially: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+    ) -> BlockResult:
+        """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
+        reason = self._reason_to_fall_back(vm, transactions, base_header)
+        if reason is None:
+            try:
+                with self._lock:  # forecasts and caches serve one block at a time
+                    result, report = execute(
+                        vm,
+                        transactions,
+                        base_header,
+                        state_class=vm.sequential_state_class,
+                        pool=self._usable_pool(),
+                        rules=self.rules,
+                        forecasts=self._forecaster,
+                        backend=self.config.backend,
+                        wants_report=self.config.on_block is not None,
+                    )
+            except RulesNotPortable as error:
+                reason = str(error)
+            else:
+                self._tell(report)
+                return result
+        started = time.perf_counter()
+        result = sequentially(transactions, base_header)
+        if self.config.on_block is not None:
+            seconds = time.perf_counter() - started
+            self._tell(self._fallback_report(vm, len(transactions), seconds, reason))
+        return result
+
+    def _reason_to_fall_back(
+        self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+    ) -> str | None:
+        original = vm.sequential_vm_class
+        count = len(transactions)
+        if count < self.config.min_transactions:
+            return (
+                f"{count} transactions, fewer than min_transactions "
+                f"({self.config.min_transactions})"
+            )
+        for name in ("apply_all_transactions", "apply_transaction"):
+            if not is_stock_method(original, name):
+                return f"{original.__name__}.{name} is customised"
+        if not issubclass(original, ByzantiumVM):
+            return "receipts before Byzantium carry a state root per transaction"
+        if base_header.block_number != vm.get_header().block_number:
+            return "the header is for another block than the VM"  # py-evm refuses it
+        if not isinstance(vm.state._account_db, MerkleState):
+            database = type(vm.state._account_db).__name__
+            return f"the state keeps its accounts in a customised database ({database})"
+        return None
+
+    def _usable_pool(self) -> Pool:
+        if self._pool is None or not getattr(self._pool, "usable", True):
+            self._pool = pool_for(self.config)
+        return self._pool
+
+    def _fallback_report(
+        self, vm: Any, count: int, seconds: float, reason: str | None
+    ) -> BlockReport:
+        return BlockReport(
+            block_number=vm.get_header().block_number,
+            transaction_count=count,
+            workers=1,
+            backend="serial",
+            executions=count,
+            reexecutions=0,
+            seconds=seconds,
+            phases=Phases(speculate=seconds),
+            fallback=reason,
+        )
+
+    def _tell(self, report: BlockReport | None) -> None:
+        if report is not None and self.config.on_block is not None:
+            self.config.on_block(report)
+
+
+class ParallelVM:
+    """Mixed into a VM class by `parallelize`."""
+
+    parallel_engine: ClassVar[Engine]
+    sequential_vm_class: ClassVar[type[VM]]
+    sequential_state_class: ClassVar[Any]
+
+    def apply_all_transactions(
+        self, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+    ) -> BlockResult:
+        sequentially = super().apply_all_transactions  # type: ignore[misc]
+        return self.parallel_engine.apply_all(self, sequentially, transactions, base_header)
+
+
+def parallelize(
+    target: type[T],
+    *,
+    workers: int | None = None,
+    backend: str | None = None,
+    config: ParallelConfig | None = None,
+) -> type[T]:
+    """A subclass of ``target`` that executes blocks in parallel, with identical results.
+
+    ``target`` is a py-evm chain class (every VM of its ``vm_configuration`` is wrapped) or one VM
+    class. Give either ``config`` or ``workers`` and ``backend``, which are short for it.
+
+    Raises TypeError when ``target`` is neither, and `ConfigurationError` for impossible values.
+    """
+    if config is None:
+        given: dict[str, Any] = {"workers": workers, "backend": backend}
+        config = ParallelConfig(**{k: v for k, v in given.items() if v is not None})
+    elif not isinstance(config, ParallelConfig):
+        raise TypeError(f"config must be a ParallelConfig, not {type(config).__name__}")
+    elif workers is not None or backend is not None:
+        raise TypeError("give either config or workers and backend, not both")
+    if isinstance(target, type):
+        if issubclass(target, VM):
+            return _parallel_vm(target, Engine(config))
+        if issubclass(target, BaseChain):
+            return _parallel_chain(target, Engine(config))
+    hint = ""
+    if isinstance(target, ChainAPI | VirtualMachineAPI):
+        hint = f"; give its class, {type(target).__name__}, before it is instantiated"
+    raise TypeError(f"parallelize takes a py-evm Chain or VM class, not {target!r}{hint}")
+
+
+def _parallel_chain(chain: Any, engine: Engine) -> Any:
+    if not chain.vm_configuration:
+        raise TypeError(
+            f"{chain.__name__} has no vm_configuration yet: configure the chain first, then "
+            "parallelize it"
+        )
+    wrapped: dict[Any, Any] = {}
+    configuration = []
+    for start_block, vm in chain.vm_configuration:
+        if vm not in wrapped:
+            wrapped[vm] = _parallel_vm(vm, engine)
+        configuration.append((start_block, wrapped[vm]))
+    return _subclass(chain, (chain,), {"vm_configuration": tuple(configuration)})
+
+
+def _parallel_vm(vm: Any, engine: Engine) -> Any:
+    use_fast_keccak()
+    vm = getattr(vm, "sequential_vm_class", vm)  # never two engines around one VM
+    state = vm.get_state_class()
+    namespace: dict[str, Any] = {
+        "parallel_engine": engine,
+        "sequential_vm_class": vm,
+        "sequential_state_class": state,
+    }
+    if state.account_db_class is AccountDB:
+        namespace["_state_class"] = _subclass(
+            state,
+            (state,),
+            {"account_db_class": engine.merkle_state, **lean_methods(state)},
+        )
+    return _subclass(vm, (ParallelVM, vm), namespace)
+
+
+def _subclass(like: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
+    """A subclass that goes by its parent's name, in logs and in errors."""
+    names = {"__module__": like.__module__, "__qualname__": like.__qualname__}
+    return type(like.__name__, bases, {**names, **namespace})

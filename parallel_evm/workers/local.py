@@ -1,0 +1,178 @@
+"""Pools inside this process: `SerialPool` runs in the caller's thread, `ThreadPool` in several.
+
+Both run exactly what worker processes run, on lanes of their own; only the transport is missing.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eth._utils.generator import CachedIterable
+
+from parallel_evm.errors import PoolClosedError
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.run import Speculator, ancestors, recover_sender
+from parallel_evm.state.flat import FlatState
+from parallel_evm.state.keys import Key
+from parallel_evm.workers.session import BlockJob
+
+
+def new_speculator(
+    job: BlockJob, rules: Callable[[Any], Any], lane: FlatState | None = None
+) -> Speculator:
+    """A speculator for ``job`` in this process, on a lane of its own unless one is given."""
+    if lane is None:
+        lane = FlatState(job.source)
+        lane.fold(job.written)
+    context = copy.copy(job.execution_context)
+    context._prev_hashes = CachedIterable(ancestors(job.ancestors))
+    return Speculator(rules(job.state_class), context, lane)
+
+
+class RuleBook:
+    """Speculative state classes, derived once per state class."""
+
+    def __init__(self) -> None:
+        self._derived: dict[Any, Any] = {}
+
+    def __call__(self, state_class: Any) -> Any:
+        derived = self._derived.get(state_class)
+        if derived is None:
+            derived = self._derived[state_class] = speculative_state(state_class)
+        return derived
+
+
+class SerialPool:
+    """One lane, run on demand in the caller's thread."""
+
+    def __init__(self) -> None:
+        self.workers = 1
+        self.lock = threading.RLock()
+        self._rules = RuleBook()
+        self._closed = False
+
+    def open(self, job: BlockJob) -> SerialSession:
+        if self._closed:
+            raise PoolClosedError("This worker pool was closed")
+        return SerialSession(job, self._rules)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class SerialSession:
+    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
+        self.lost: list[str] = []
+        self._job = job
+        self._speculator = new_speculator(job, rules)
+        self._cancelled = False
+
+    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
+        return [recover_sender(self._job.transactions[index]) for index in indices]
+
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> None:
+        pass  # everything is asked for in block order anyway
+
+    def result(self, index: int) -> Speculation | None:
+        if self._cancelled:
+            return None
+        speculation = self._speculator.run(index, self._job.transactions[index])
+        speculation.worker = 0
+        return speculation
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def close(self) -> None:
+        pass
+
+
+class ThreadPool:
+    """One lane per thread. Parallel only where Python runs without the GIL."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.lock = threading.RLock()
+        self._rules = RuleBook()
+        self._closed = False
+
+    def open(self, job: BlockJob) -> ThreadSession:
+        if self._closed:
+            raise PoolClosedError("This worker pool was closed")
+        return ThreadSession(job, self._rules)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class ThreadSession:
+    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
+        self.lost: list[str] = []
+        self._job = job
+        self._rules = rules
+        rules(job.state_class)  # derived here, so that threads need no lock for it
+        self._arrived = threading.Condition()
+        self._results: dict[int, Speculation | None] = {}
+        self._threads: list[threading.Thread] = []
+        self._cancelled = False
+
+    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
+        return [recover_sender(self._job.transactions[index]) for index in indices]
+
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> None:
+        for worker, lane in enumerate(lanes):
+            if lane:
+                thread = threading.Thread(
+                    target=self._run, args=(worker, lane), name=f"parallel-evm-{worker}"
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def _run(self, worker: int, lane: Sequence[int]) -> None:
+        done = 0
+        try:
+            speculator = new_speculator(self._job, self._rules)
+            for index in lane:
+                if self._cancelled:
+                    break
+                speculation = speculator.run(index, self._job.transactions[index])
+                speculation.worker = worker
+                self._deliver(index, speculation)
+                done += 1
+        except BaseException as error:  # a thread must not die silently and leave a block waiting
+            self.lost.append(f"thread {worker}: {error!r}")
+        finally:
+            for index in lane[done:]:
+                self._deliver(index, None)
+
+    def _deliver(self, index: int, speculation: Speculation | None) -> None:
+        with self._arrived:
+            self._results[index] = speculation
+            self._arrived.notify_all()
+
+    def result(self, index: int) -> Speculation | None:
+        with self._arrived:
+            self._arrived.wait_for(lambda: index in self._results)
+            return self._results.pop(index)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def close(self) -> None:
+        self._cancelled = True
+        for thread in self._threads:
+            thread.join()

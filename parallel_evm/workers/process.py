@@ -1,0 +1,407 @@
+"""ProcessPool: worker processes, reached through pipes, watched, and replaced when lost.
+
+The coordinator's side of `workers.worker`. A worker that dies, stops giving signs of life, or
+answers nonsense is killed and forgotten; whatever it had not delivered is reported as "nobody will
+deliver it", and the block runs it elsewhere. No call here waits for ever: pipes have timeouts, and
+a worker that is silent for longer than the deadline is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+
+from parallel_evm.errors import PoolClosedError, WorkerLost
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.base import Changes
+from parallel_evm.state.keys import Key
+from parallel_evm.state.replica import answer
+from parallel_evm.workers import wire, worker
+from parallel_evm.workers.session import BlockJob
+
+_LOOK_AROUND_SECONDS = 0.5
+"""How often signs of life are checked while waiting."""
+_START_SECONDS = 60.0
+"""How long a process may take until its first sign of life (spawn imports everything)."""
+
+
+class RulesNotPortable(Exception):
+    """The VM's classes or the block's context cannot be sent to another process."""
+
+
+class WorkerHandle:
+    """One worker process as the coordinator knows it."""
+
+    def __init__(self, number: int, context: Any, deadline: float, others: list[Connection]):
+        ours, theirs = context.Pipe(duplex=True)
+        self.number = number
+        self._deadline = deadline
+        self._life = context.RawValue("d", 0.0)
+        self._started = time.monotonic()
+        inherited = [*others, ours] if context.get_start_method() == "fork" else []
+        self.process = context.Process(
+            target=worker.main,
+            args=(theirs, self._life, inherited),
+            name=f"parallel-evm-worker-{number}",
+            daemon=True,
+        )
+        self.process.start()
+        theirs.close()
+        self.conn: Connection = ours
+        _set_timeouts(ours, deadline)
+        self.rules: set[int] = set()
+        self.versions: dict[bytes, int] = {}
+        """Version of each lineage that the worker's replica holds."""
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        self.send_encoded(wire.encode(message))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Raises `WorkerLost` when the worker does not take it."""
+        if not self.is_alive():
+            raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}")
+        try:
+            self.conn.send_bytes(data)
+        except (OSError, ValueError) as error:
+            raise WorkerLost(f"worker {self.number}: does not take messages ({error})") from error
+
+    def receive(self) -> tuple[Any, ...]:
+        """The next message; call only when there is one. Raises `WorkerLost`."""
+        try:
+            return wire.decode(self.conn.recv_bytes())
+        except (EOFError, OSError) as error:
+            self.process.join(0.2)
+            raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}") from error
+        except ValueError as error:
+            raise WorkerLost(f"worker {self.number}: {error}") from error
+
+    def is_alive(self) -> bool:
+        """Is the process there, and has it given a sign of life recently?"""
+        if not self.process.is_alive():
+            return False
+        last = self._life.value
+        if last == 0.0:
+            return time.monotonic() - self._started < _START_SECONDS
+        return bool(time.monotonic() - last < self._deadline)
+
+    def how_it_ended(self) -> str:
+        code = self.process.exitcode
+        if code is None:
+            return f"no sign of life for {self._deadline:g} s"
+        return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.process.kill()
+        self.process.join(5)
+        with contextlib.suppress(OSError):
+            self.conn.close()
+
+    def stop(self) -> None:
+        """Ask politely, then kill."""
+        with contextlib.suppress(WorkerLost):
+            self.send((wire.STOP,))
+        with contextlib.suppress(OSError):
+            self.conn.close()  # a worker that was waiting for us sees the end of the pipe
+        self.process.join(1)
+        self.kill()
+
+
+class ProcessPool:
+    """Started on first use; serves one block at a time, of whatever chain comes."""
+
+    def __init__(self, workers: int, start_method: str | None, deadline: float) -> None:
+        self.workers = workers
+        self.lock = threading.RLock()
+        if start_method is None:
+            methods = multiprocessing.get_all_start_methods()
+            start_method = "fork" if "fork" in methods else "spawn"
+        self._context = multiprocessing.get_context(start_method)
+        self._deadline = deadline
+        self._handles: list[WorkerHandle | None] = [None] * workers
+        self._tokens: dict[Any, int] = {}
+        self._closed = False
+        self._owner = os.getpid()
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that are running now."""
+        return [h.process.pid for h in self._handles if h is not None and h.process.pid]
+
+    @property
+    def usable(self) -> bool:
+        """Not closed, and not a copy that a fork left in another process."""
+        return not self._closed and self._owner == os.getpid()
+
+    def open(self, job: BlockJob) -> ProcessSession:
+        """Raises `PoolClosedError`, or `RulesNotPortable` naming what cannot be sent."""
+        if not self.usable:
+            raise PoolClosedError("This worker pool was closed")
+        return ProcessSession(self, job)
+
+    def handles(self) -> list[WorkerHandle]:
+        """A running worker for every place, started now where there is none."""
+        for number, handle in enumerate(self._handles):
+            if handle is None or not handle.is_alive():
+                if handle is not None:
+                    handle.kill()
+                others = [h.conn for h in self._handles if h is not None and not h.conn.closed]
+                self._handles[number] = WorkerHandle(number, self._context, self._deadline, others)
+        return [handle for handle in self._handles if handle is not None]
+
+    def discard(self, handle: WorkerHandle) -> None:
+        """A worker was lost: the next block gets a new one in its place."""
+        handle.kill()
+        self._handles[handle.number] = None
+
+    def rules_token(self, state_class: Any) -> int:
+        return self._tokens.setdefault(state_class, len(self._tokens))
+
+    def close(self) -> None:
+        """Stop all workers. Idempotent."""
+        if self._closed or self._owner != os.getpid():
+            return
+        with self.lock:
+            self._closed = True
+            for handle in self._handles:
+                if handle is not None:
+                    handle.stop()
+            self._handles = [None] * self.workers
+
+
+class ProcessSession:
+    """One block's conversation with the workers."""
+
+    def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
+        self.lost: list[str] = []
+        self._pool = pool
+        self._job = job
+        self._results: dict[int, Speculation | None] = {}
+        self._waiting: dict[int, list[int]] = {}
+        """Worker number -> transactions it was given and has not delivered."""
+        self._busy: set[int] = set()
+        """Workers that owe us a DONE or RECOVERED."""
+        self._recovered: dict[int, Sequence[bytes | None] | None] = {}
+        self._handles: dict[int, WorkerHandle] = {}
+        opening = self._opening()
+        for handle in pool.handles():
+            self._handles[handle.number] = handle
+            self._open(handle, *opening)
+
+    def _opening(self) -> tuple[bytes, bytes, tuple[Any, ...]]:
+        """The parts of OPEN that are the same for all workers, encoded once."""
+        job = self._job
+        context = job.execution_context
+        try:
+            fields = {k: v for k, v in vars(context).items() if k != "_prev_hashes"}
+            encoded_context = cloudpickle.dumps((type(context), fields))
+        except Exception as error:
+            raise RulesNotPortable(
+                f"the execution context cannot be sent to worker processes: {error}"
+            ) from error
+        try:
+            transactions = pickle.dumps(list(job.transactions), protocol=5)
+        except Exception:
+            try:
+                transactions = cloudpickle.dumps(list(job.transactions))
+            except Exception as error:
+                raise RulesNotPortable(
+                    f"the transactions cannot be sent to worker processes: {error}"
+                ) from error
+        return encoded_context, transactions, wire.flatten_effects(job.written)
+
+    def _open(
+        self, handle: WorkerHandle, context: bytes, transactions: bytes, written: tuple[Any, ...]
+    ) -> None:
+        job, source = self._job, self._job.source
+        token = self._pool.rules_token(job.state_class)
+        rules = None
+        if token not in handle.rules:
+            try:
+                rules = cloudpickle.dumps(job.state_class)
+            except Exception as error:
+                raise RulesNotPortable(
+                    f"{job.state_class.__name__} cannot be sent to worker processes: {error}"
+                ) from error
+        known = handle.versions.pop(source.lineage, None)
+        missed: list[Changes] | None = None if known is None else source.changes_since(known)
+        changes = None if missed is None else [wire.flatten_changes(c) for c in missed]
+        message = (
+            wire.OPEN, token, rules, context, transactions, written, source.lineage, changes
+        )  # fmt: skip
+        try:
+            handle.send(message)
+        except WorkerLost as error:
+            self._lose(handle, error)
+            return
+        handle.rules.add(token)
+        handle.versions[source.lineage] = source.version
+        while len(handle.versions) > worker.REPLICAS:
+            del handle.versions[next(iter(handle.versions))]
+
+    #
+    # The interface
+    #
+    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
+        handles = list(self._handles.values())
+        shares: dict[int, Sequence[int]] = {}
+        for place, handle in enumerate(handles):
+            share = indices[place :: len(handles)]
+            if share and self._ask(handle, (wire.SENDERS, list(share))):
+                shares[handle.number] = share
+        self._pump_until(lambda: not self._busy)
+        found: dict[int, bytes | None] = {}
+        for number, share in shares.items():
+            recovered = self._recovered.pop(number, None)
+            if recovered is not None and len(recovered) == len(share):
+                found.update(zip(share, recovered, strict=True))
+        # A worker that was lost leaves None: the transaction's sender is then recovered again
+        # by whoever runs it.
+        return [found.get(index) for index in indices]
+
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> None:
+        idle = [h for h in self._handles.values() if h.number not in self._busy]
+        for place, lane in enumerate(lanes):
+            if not lane:
+                continue
+            if place >= len(idle):
+                self._results.update(dict.fromkeys(lane))
+                continue
+            handle = idle[place]
+            keys = list(dict.fromkeys(key for index in lane for key in hints[index]))
+            self._waiting[handle.number] = list(lane)
+            message = (wire.RUN, list(lane), [senders[index] for index in lane], keys)
+            if not self._ask(handle, message):
+                self._give_up(handle.number)
+
+    def result(self, index: int) -> Speculation | None:
+        if index not in self._results:
+            self._pump_until(lambda: index in self._results or not self._expected(index))
+        return self._results.pop(index, None)
+
+    def _expected(self, index: int) -> bool:
+        return any(index in waiting for waiting in self._waiting.values())
+
+    def cancel(self) -> None:
+        for number in list(self._busy):
+            handle = self._handles[number]
+            try:
+                handle.send((wire.CANCEL,))
+            except WorkerLost as error:
+                self._lose(handle, error)
+
+    def close(self) -> None:
+        if self._busy:
+            self.cancel()
+            self._pump_until(lambda: not self._busy)
+
+    def abandon(self) -> None:
+        """Leave in the middle (an exception is on its way): kill whoever is still busy."""
+        for number in list(self._busy):
+            self._pool.discard(self._handles.pop(number))
+        self._busy.clear()
+
+    #
+    # Messages
+    #
+    def _ask(self, handle: WorkerHandle, message: tuple[Any, ...]) -> bool:
+        try:
+            handle.send(message)
+        except WorkerLost as error:
+            self._lose(handle, error)
+            return False
+        self._busy.add(handle.number)
+        return True
+
+    def _pump_until(self, satisfied: Any) -> None:
+        """Handle messages until ``satisfied()``; lost workers' debts are cancelled."""
+        while not satisfied():
+            busy = [self._handles[number] for number in self._busy]
+            if not busy:
+                return
+            ready = connection.wait([h.conn for h in busy], timeout=_LOOK_AROUND_SECONDS)
+            for handle in busy:
+                try:
+                    if handle.conn in ready:
+                        self._handle(handle, handle.receive())
+                    elif not ready and not handle.is_alive():
+                        raise WorkerLost(f"worker {handle.number}: {handle.how_it_ended()}")
+                except WorkerLost as error:
+                    self._lose(handle, error)
+
+    def _handle(self, handle: WorkerHandle, message: tuple[Any, ...]) -> None:
+        tag = message[0]
+        number = handle.number
+        try:
+            if tag == wire.RESULTS:
+                for flat in message[1]:
+                    speculation = wire.unflatten(flat, number)
+                    self._waiting[number].remove(speculation.index)
+                    self._results[speculation.index] = speculation
+            elif tag == wire.FETCH:
+                handle.send((wire.ANSWER, self._answers(message[1])))
+            elif tag == wire.DONE:
+                self._busy.discard(number)
+                if message[1] is not None:
+                    self.lost.append(f"worker {number}: {message[1]}")
+                self._give_up(number)
+            elif tag == wire.RECOVERED:
+                self._busy.discard(number)
+                self._recovered[number] = message[1]
+            else:
+                raise ValueError(f"unknown message {tag}")
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise WorkerLost(f"worker {number}: answers nonsense ({error})") from error
+
+    def _answers(self, wants: Sequence[Any]) -> list[Any] | None:
+        try:
+            if wants and wants[0][0] == wire.ANCESTORS:
+                _, depth, count = wants[0]
+                return [list(self._job.ancestors(depth, count))]
+            return answer(self._job.source, wants)
+        except Exception:
+            # Missing data, most likely. The worker gives the transaction up; the run on the
+            # committed state meets the same gap and raises what py-evm raises.
+            return None
+
+    def _give_up(self, number: int) -> None:
+        """Whatever this worker has not delivered will not come."""
+        self._results.update(dict.fromkeys(self._waiting.pop(number, ())))
+
+    def _lose(self, handle: WorkerHandle, error: WorkerLost) -> None:
+        self.lost.append(str(error))
+        self._busy.discard(handle.number)
+        self._handles.pop(handle.number, None)
+        self._give_up(handle.number)
+        self._pool.discard(handle)
+
+
+def _set_timeouts(conn: Connection, seconds: float) -> None:
+    """Let reads and writes on the pipe fail, not block, when the other side stopped half-way."""
+    if not hasattr(socket, "AF_UNIX"):
+        return
+    whole = int(seconds)
+    timeval = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+    pipe = socket.socket(fileno=os.dup(conn.fileno()))
+    try:
+        pipe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    finally:
+        pipe.close()

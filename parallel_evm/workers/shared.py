@@ -1,0 +1,44 @@
+"""The pools of this process, shared by every chain that is configured alike.
+
+This is the one place with state of its own at module level: worker processes are a resource of
+the process, like its file descriptors, and must be found again by every chain and closed at exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+
+from parallel_evm.config import ParallelConfig
+from parallel_evm.workers.local import SerialPool, ThreadPool
+from parallel_evm.workers.process import ProcessPool
+from parallel_evm.workers.session import Pool
+
+_lock = threading.Lock()
+_process_pools: dict[tuple[int, str | None, float], ProcessPool] = {}
+
+
+def pool_for(config: ParallelConfig) -> Pool:
+    """The pool that serves this configuration; process pools are shared and started lazily."""
+    if config.backend == "serial":
+        return SerialPool()
+    if config.backend == "thread":
+        return ThreadPool(config.workers)
+    key = (config.workers, config.start_method, config.worker_deadline)
+    with _lock:
+        pool = _process_pools.get(key)
+        if pool is None or not pool.usable:
+            pool = _process_pools[key] = ProcessPool(*key)
+        return pool
+
+
+def close() -> None:
+    """Stop all worker processes. The next block that needs them starts new ones."""
+    with _lock:
+        pools = list(_process_pools.values())
+        _process_pools.clear()
+    for pool in pools:
+        pool.close()
+
+
+atexit.register(close)

@@ -1,0 +1,104 @@
+"""What travels between coordinator and worker processes, and how it is encoded.
+
+Messages are tuples whose first item is one of the tags below, pickled as a whole: pickle
+remembers repeated objects, so an address that occurs fifty times in a speculation is sent once.
+Speculations are flattened into tuples, which encodes five times faster than their dataclasses.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, Final
+
+from parallel_evm.speculation.result import Outcome, Speculation
+from parallel_evm.state.base import Changes
+from parallel_evm.state.flat import Effects
+from parallel_evm.state.recorder import Observations
+
+# coordinator to worker
+OPEN: Final = 0
+"""(OPEN, block id, rules token, rules or None, context class, context fields, transactions,
+written effects, lineage, version, changes to get there or None to start afresh)"""
+SENDERS: Final = 1
+"""(SENDERS, indices)"""
+RUN: Final = 2
+"""(RUN, indices, senders, hints)"""
+ANSWER: Final = 3
+"""(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
+CANCEL: Final = 4
+STOP: Final = 5
+
+# worker to coordinator
+RECOVERED: Final = 10
+"""(RECOVERED, senders)"""
+RESULTS: Final = 11
+"""(RESULTS, flattened speculations)"""
+FETCH: Final = 12
+"""(FETCH, wants)"""
+DONE: Final = 13
+"""(DONE, None or a text saying why the rest of the lane was not run)"""
+
+ANCESTORS: Final = "ancestors"
+"""A want of its own: (ANCESTORS, first depth, count)."""
+
+
+def encode(message: tuple[Any, ...]) -> bytes:
+    return pickle.dumps(message, protocol=5)
+
+
+def decode(data: bytes) -> tuple[Any, ...]:
+    """Raises ValueError for anything that is not a message."""
+    try:
+        message = pickle.loads(data)
+    except Exception as error:
+        raise ValueError(f"undecodable message: {error!r}") from error
+    if not isinstance(message, tuple) or not message or not isinstance(message[0], int):
+        raise ValueError(f"not a message: {message!r:.100}")
+    return message
+
+
+def flatten(speculation: Speculation) -> tuple[Any, ...]:
+    observed, effects = speculation.observations, speculation.effects
+    outcome = speculation.outcome
+    return (
+        speculation.index,
+        observed.cells,
+        observed.slots,
+        observed.bounds,
+        effects.cells,
+        effects.slots,
+        effects.deltas,
+        effects.codes,
+        None if outcome is None else tuple(getattr(outcome, name) for name in Outcome.__slots__),
+        speculation.seconds,
+        speculation.preimages,
+    )
+
+
+def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
+    """Raises ValueError when ``flat`` does not have the shape of a speculation."""
+    try:
+        (index, cells, slots, bounds, *effects, outcome, seconds, preimages) = flat
+        return Speculation(
+            index=index,
+            observations=Observations(cells, slots, bounds),
+            effects=Effects(*effects),
+            outcome=None if outcome is None else Outcome(*outcome),
+            seconds=seconds,
+            worker=worker,
+            preimages=preimages,
+        )
+    except TypeError as error:
+        raise ValueError(f"not a speculation: {error}") from error
+
+
+def flatten_effects(effects: Effects) -> tuple[Any, ...]:
+    return (effects.cells, effects.slots, effects.deltas, effects.codes)
+
+
+def flatten_changes(changes: Changes) -> tuple[Any, ...]:
+    accounts = {
+        address: None if account is None else tuple(account)
+        for address, account in changes.accounts.items()
+    }
+    return (accounts, changes.slots, changes.wiped)

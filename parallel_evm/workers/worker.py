@@ -1,0 +1,221 @@
+"""The program of a worker process: receive a block, run lanes of it, send speculations back.
+
+It talks to the coordinator through one pipe and never starts a conversation except to fetch state
+that it lacks. It gives a sign of life a few times a second, and ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import signal
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+from eth._utils.generator import CachedIterable
+
+from parallel_evm.hashing import use_fast_keccak
+from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.run import Speculator, ancestors, recover_sender, remember_sender
+from parallel_evm.state.base import Changes
+from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.replica import Replica, Want
+from parallel_evm.state.source import Account
+from parallel_evm.workers import wire
+
+SIGN_OF_LIFE_SECONDS = 0.25
+FLUSH_SECONDS = 0.004
+"""Results are sent together, but not held back for longer than this."""
+REPLICAS = 4
+"""Chains whose state a worker remembers at the same time."""
+
+
+class Unanswered(Exception):
+    """The coordinator could not answer a fetch: its database lacks the data."""
+
+
+def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> None:
+    """Serve blocks until told to stop, or until the coordinator is gone."""
+    for other in inherited:  # ends of other workers' pipes, copied by fork
+        with contextlib.suppress(OSError):
+            other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    use_fast_keccak()
+    gc.freeze()  # what was inherited is never garbage: do not touch its pages
+    threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        Worker(conn).serve()
+
+
+def _live(life: Any, parent: int) -> None:
+    while True:
+        life.value = time.monotonic()
+        if os.getppid() != parent:
+            os._exit(1)
+        time.sleep(SIGN_OF_LIFE_SECONDS)
+
+
+class Worker:
+    """State of one worker: what it knows of rules, of chains, and of the block at hand."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._rules: dict[int, Any] = {}
+        self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
+        self._replica: Replica
+        self._speculator: Speculator | None = None
+        self._block: tuple[int, Any, FlatState]
+        """Rules token, execution context and lane of the block at hand."""
+        self._transactions: Sequence[Any] = ()
+        self._cancelled = False
+        self._failure: str | None = None
+
+    def serve(self) -> None:
+        while True:
+            message = wire.decode(self._conn.recv_bytes())
+            tag = message[0]
+            if tag == wire.OPEN:
+                self._open(*message[1:])
+            elif tag == wire.SENDERS:
+                recovered = None
+                if self._failure is None:
+                    recovered = [recover_sender(self._transactions[i]) for i in message[1]]
+                self._send((wire.RECOVERED, recovered))
+            elif tag == wire.RUN:
+                self._run(*message[1:])
+            elif tag == wire.STOP:
+                return
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        self._conn.send_bytes(wire.encode(message))
+
+    def _open(
+        self,
+        token: int,
+        rules: bytes | None,
+        context: bytes,
+        transactions: bytes,
+        written: tuple[Any, ...],
+        lineage: bytes,
+        changes: list[tuple[Any, ...]] | None,
+    ) -> None:
+        self._cancelled = False
+        self._failure = None
+        try:
+            if rules is not None:
+                self._rules[token] = speculative_state(cloudpickle.loads(rules))
+            replica = self._replicas.pop(lineage, None)
+            if replica is None or changes is None:
+                replica = Replica(self._fetch)
+                changes = []
+            self._replicas[lineage] = replica
+            while len(self._replicas) > REPLICAS:
+                self._replicas.popitem(last=False)
+            for accounts, slots, wiped in changes:
+                replica.advance(
+                    Changes(
+                        {a: None if v is None else Account(*v) for a, v in accounts.items()},
+                        slots,
+                        wiped,
+                    )
+                )
+            self._replica = replica
+            self._transactions = pickle.loads(transactions)
+            context_class, fields = cloudpickle.loads(context)
+            execution_context = context_class.__new__(context_class)
+            execution_context.__dict__.update(fields)
+            execution_context._prev_hashes = CachedIterable(ancestors(self._fetch_ancestors))
+            lane = FlatState(replica)
+            lane.fold(Effects(*written))
+            # Building the state reads from it, and we may only fetch while we owe an answer.
+            self._block = (token, execution_context, lane)
+            self._speculator = None
+        except Exception as error:
+            # The coordinator learns of it at the next request; the block does not depend on us.
+            self._failure = f"could not take the block: {error!r}"
+
+    def _run(
+        self,
+        indices: Sequence[int],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Any],
+    ) -> None:
+        reason = self._failure
+        pending: list[tuple[Any, ...]] = []
+        flushed = time.perf_counter()
+        if reason is None:
+            try:
+                self._replica.prefetch(hints)
+                speculator = self._speculator or self._new_speculator()
+                for index, sender in zip(indices, senders, strict=True):
+                    if self._conn.poll(0):
+                        self._take_cancel()
+                    if self._cancelled:
+                        break
+                    transaction = self._transactions[index]
+                    if sender is not None:
+                        remember_sender(transaction, sender)
+                    speculation = speculator.run(index, transaction)
+                    pending.append(wire.flatten(speculation))
+                    now = time.perf_counter()
+                    if now - flushed > FLUSH_SECONDS:
+                        self._flush(pending)
+                        flushed = now
+            except (EOFError, OSError):
+                raise
+            except Exception as error:  # ours, not the transaction's: those are caught in run()
+                reason = f"failed: {error!r}"
+        self._flush(pending)
+        self._send((wire.DONE, reason))
+
+    def _new_speculator(self) -> Speculator:
+        token, execution_context, lane = self._block
+        self._speculator = Speculator(self._rules[token], execution_context, lane)
+        return self._speculator
+
+    def _flush(self, pending: list[tuple[Any, ...]]) -> None:
+        if pending:
+            try:
+                data = wire.encode((wire.RESULTS, pending))
+            except Exception:  # an error or output of somebody's own that cannot travel
+                kept = [flat for flat in pending if _can_travel(flat)]
+                data = wire.encode((wire.RESULTS, kept))
+            self._conn.send_bytes(data)
+            pending.clear()
+
+    def _take_cancel(self) -> None:
+        if wire.decode(self._conn.recv_bytes())[0] == wire.CANCEL:
+            self._cancelled = True
+
+    def _fetch(self, wants: Sequence[Want]) -> Sequence[Any]:
+        self._send((wire.FETCH, list(wants)))
+        while True:
+            message = wire.decode(self._conn.recv_bytes())
+            if message[0] == wire.ANSWER:
+                if message[1] is None:
+                    raise Unanswered
+                answers: Sequence[Any] = message[1]
+                return answers
+            if message[0] == wire.CANCEL:
+                self._cancelled = True
+
+    def _fetch_ancestors(self, depth: int, count: int) -> Sequence[bytes]:
+        (answer,) = self._fetch([(wire.ANCESTORS, depth, count)])
+        hashes: Sequence[bytes] = answer
+        return hashes
+
+
+def _can_travel(flat: tuple[Any, ...]) -> bool:
+    try:
+        wire.encode(flat)
+    except Exception:
+        return False
+    return True
