@@ -94,6 +94,14 @@ def test_votes_of_the_past_stay_known(parliament: Parliament) -> None:
     assert token.refuse(voter, "getPastVotes", voter, now) == ("BlockNotPast", (now,))
 
 
+def test_one_block_makes_one_checkpoint(parliament: Parliament) -> None:
+    token, voter = parliament.token, parliament.voters[0]
+    before = token.read("checkpointCount", voter)
+    token.send(parliament.owner, "mintBatch", [voter] * 3, UNIT)
+    assert token.read("checkpointCount", voter) == before + 1
+    assert token.read("getVotes", voter) == 1003 * UNIT
+
+
 def test_a_proposal_is_voted_queued_and_executed(parliament: Parliament) -> None:
     governor, currency = parliament.governor, parliament.currency
     proposal = parliament.propose()
@@ -139,7 +147,7 @@ def test_votes_are_those_of_the_start(parliament: Parliament) -> None:
     [
         ((FOR,), DEFEATED),  # 1,000 of 4,000 is below the quorum
         ((FOR, ABSTAIN), SUCCEEDED),  # abstentions count for the quorum
-        ((FOR, AGAINST), DEFEATED),  # a tie
+        ((FOR, AGAINST, ABSTAIN), DEFEATED),  # a tie, with a quorum
         ((FOR, FOR, AGAINST), SUCCEEDED),
         ((AGAINST, AGAINST, AGAINST), DEFEATED),
     ],
@@ -158,8 +166,11 @@ def test_voting_has_a_beginning_and_an_end(parliament: Parliament) -> None:
     (event,) = governor.send(voter, "propose", *call, "too early")
     proposal = event.args["proposalId"]
     assert governor.refuse(voter, "castVote", proposal, FOR) == ("WrongState", (PENDING,))
-    parliament.world.skip_blocks(PERIOD)
-    assert governor.refuse(voter, "castVote", proposal, FOR) == ("WrongState", (DEFEATED,))
+    last = event.args["voteEnd"]
+    parliament.world.skip_blocks(last - parliament.world.chain.header.block_number)
+    governor.send(voter, "castVote", proposal, FOR)
+    late = governor.refuse(parliament.voters[1], "castVote", proposal, FOR)
+    assert late == ("WrongState", (DEFEATED,))
     assert governor.refuse(voter, "castVote", 999, FOR) == ("WrongState", (0,))
 
 
