@@ -26,11 +26,13 @@ _UNKNOWN_GAS: Final = 250_000
 """Gas limits are far above what is used; an unknown call counts for this much at most."""
 _AVERAGED: Final = 4
 
-_MAX_ENTRIES: Final = 1 << 16
-"""Accesses remembered over all templates; about half a kilobyte each."""
+_MAX_SIZE: Final = 1 << 16
+"""Templates and the accesses in them, all together; about half a kilobyte each."""
+_MAX_FUNCTIONS: Final = 8
+"""Other functions of a contract that are asked about an unfamiliar argument."""
 _MAX_DIGESTS: Final = 1 << 16
 """Hashes remembered; about a quarter of a kilobyte each."""
-_MAX_TOUCHED: Final = 1024
+_MAX_TOUCHED: Final = 256
 """Reads, and writes, learned from one transaction."""
 
 _SET_CODE_TYPE: Final = 4
@@ -63,9 +65,9 @@ class Forecaster:
     """
 
     def __init__(self) -> None:
-        # By contract and selector; least recently used first.
-        self._templates: dict[tuple[bytes, bytes], Template] = {}
-        self._entries = 0
+        # By contract and selector; least recently called contract first.
+        self._contracts: dict[bytes, dict[bytes, Template]] = {}
+        self._size = 0
         self._digests: dict[bytes, bytes] = {}
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
@@ -82,11 +84,20 @@ class Forecaster:
         for authority in _authorities(transaction):
             writes += (authority, NONCE), (authority, CODE)
 
-        template = self._recall((to, data[:4]))
+        functions = self._recall(to)
+        template = functions.get(data[:4])
         if template is not None:
             asked = self._call(sender, to, data)
             learned_reads, learned_writes = template.expect(asked)
-            writes.extend((to + word, CODE) for word in template.strangers(asked))
+            words = template.unfamiliar(asked)
+            if words:
+                # Another function may know what these arguments stand for; else nobody does, and
+                # the calls that share one of them stay together.
+                for function in islice(functions.values(), _MAX_FUNCTIONS):
+                    more_reads, more_writes, words = function.near(words)
+                    reads += more_reads
+                    writes += more_writes
+                writes.extend((to + word, CODE) for word in words)
             return Forecast(
                 index,
                 reads=learned_reads.union(reads),
@@ -114,15 +125,17 @@ class Forecaster:
         if sender is None or outcome is None or said is None or not said.to:
             return
         to, data = said.to, said.data
-        name = to, data[:4]
-        template = self._recall(name)
+        functions = self._recall(to)
+        template = functions.get(data[:4])
         if template is None:
             if not data and not speculation.observations.slots:
                 return  # a plain transfer: the rules say all there is
-            template = self._templates[name] = Template()
+            self._contracts[to] = functions
+            template = functions[data[:4]] = Template()
             template.gas = outcome.gas_used
+            self._size += 1
         template.gas += (outcome.gas_used - template.gas) // _AVERAGED
-        self._entries -= len(template)
+        self._size -= len(template)
         template.learn(
             self._call(sender, to, data),
             reads=frozenset(islice(_reads(speculation, sender), _MAX_TOUCHED)),
@@ -130,16 +143,18 @@ class Forecaster:
             preimages=speculation.preimages or {},
             success=outcome.is_success,
         )
-        self._entries += len(template)
-        while self._entries > _MAX_ENTRIES:
-            oldest = next(iter(self._templates))
-            self._entries -= len(self._templates.pop(oldest))
+        self._size += len(template)
+        while self._size > _MAX_SIZE:
+            forgotten = self._contracts.pop(next(iter(self._contracts)))
+            self._size -= sum(1 + len(template) for template in forgotten.values())
 
-    def _recall(self, name: tuple[bytes, bytes]) -> Template | None:
-        template = self._templates.pop(name, None)
-        if template is not None:
-            self._templates[name] = template
-        return template
+    def _recall(self, to: bytes) -> dict[bytes, Template]:
+        """The functions of a contract, which becomes the one called most recently."""
+        functions = self._contracts.pop(to, None)
+        if functions is None:
+            return {}
+        self._contracts[to] = functions
+        return functions
 
     def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
         if len(self._digests) > _MAX_DIGESTS:

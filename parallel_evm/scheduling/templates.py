@@ -12,20 +12,21 @@ This module knows words, keys and calls. It reads no state, and never raises on 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.keys import Key
 
 _SELECTOR: Final = 4
-_MAX_ARGUMENTS: Final = 64
+_MAX_ARGUMENTS: Final = 256
 _MAX_SUBJECTS: Final = 16
 _MAX_OFFSET: Final = 1 << 32  # independent hashes are about 2**250 apart
 _MAX_NESTING: Final = 8
 _MAX_ENTRIES: Final = 2048
+_MAX_NEAR: Final = 8
 
 _PATIENCE: Final = 8
 """After so many surprises in a row without it, an access is not expected any more."""
@@ -35,17 +36,18 @@ _NO_PREFIX: Final = bytes(8)
 _SMALL: Final = bytes(28)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """The part of a transaction that expressions can speak of, as 32-byte words."""
 
     caller: bytes
     callee: bytes
     arguments: tuple[bytes, ...]
     """Calldata after the selector; the last word is padded with zeros, as the EVM reads it."""
+    addresses: frozenset[bytes]
+    """The arguments that look like addresses."""
     subjects: tuple[bytes, ...]
-    """The arguments that look like addresses, each once, caller and callee left out."""
-    digests: dict[bytes, bytes] = field(repr=False)
+    """Those that are neither caller nor callee, each once, in order; a bounded number of them."""
+    digests: dict[bytes, bytes]
     """Hashes already computed, shared by many calls."""
 
 
@@ -56,15 +58,19 @@ def call(sender: bytes, to: bytes, data: bytes, digests: dict[bytes, bytes]) -> 
     words = [data[start : start + 32] for start in range(_SELECTOR, end, 32)]
     if words and len(words[-1]) < 32:
         words[-1] = words[-1].ljust(32, b"\0")
-    subjects = {
-        word: None
-        for word in words
-        # Numbers below 2**96 are amounts, times and positions far more often than addresses.
-        if word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
+    # Numbers below 2**96 are amounts, times and positions far more often than addresses.
+    addresses = {
+        word: None for word in words if word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
     }
-    subjects.pop(caller, None)
-    subjects.pop(callee, None)
-    return Call(caller, callee, tuple(words), tuple(islice(subjects, _MAX_SUBJECTS)), digests)
+    others = (word for word in addresses if word != caller and word != callee)
+    return Call(
+        caller=caller,
+        callee=callee,
+        arguments=tuple(words),
+        addresses=frozenset(addresses),
+        subjects=tuple(islice(others, _MAX_SUBJECTS)),
+        digests=digests,
+    )
 
 
 #
@@ -126,10 +132,16 @@ class Argument:
     """Word ``index`` of the calldata after the selector."""
 
     index: int
+    address: bool
+    """Does it have to look like an address? Where arrays differ in length, the same place holds
+    an address in one call and an amount in another."""
 
     def value(self, call: Call) -> bytes | None:
         arguments = call.arguments
-        return arguments[self.index] if self.index < len(arguments) else None
+        if self.index >= len(arguments):
+            return None
+        word = arguments[self.index]
+        return word if not self.address or word in call.addresses else None
 
     @property
     def fixed(self) -> bool:
@@ -215,7 +227,7 @@ def explainer(call: Call, preimages: Mapping[bytes, bytes]) -> Callable[[Key], A
         if word == call.caller:
             return Caller()
         if word in arguments:
-            return Argument(arguments[word])
+            return Argument(arguments[word], word in call.addresses)
         return Callee() if word == call.callee else Constant(word)
 
     def position(word: bytes, depth: int) -> Word:
@@ -247,7 +259,7 @@ def explainer(call: Call, preimages: Mapping[bytes, bytes]) -> Callable[[Key], A
 #
 # Templates
 #
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     """What is known of one access."""
 
@@ -266,7 +278,7 @@ class _Entry:
     """The surprise in which it was touched last."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Bundle:
     """The accesses that are expected when certain addresses are among the arguments."""
 
@@ -293,7 +305,7 @@ class Template:
     address-like arguments that all the calls had in common in which it was touched.
     """
 
-    __slots__ = ("_anchored", "_bundles", "_common", "_home", "_surprises", "_words", "gas")
+    __slots__ = ("_anchored", "_bundles", "_common", "_home", "_mentions", "_surprises", "gas")
 
     def __init__(self) -> None:
         self.gas = 0
@@ -301,9 +313,9 @@ class Template:
         self._surprises = 0
         self._common = _Bundle(frozenset(), None)
         self._bundles: dict[frozenset[bytes], _Bundle] = {frozenset(): self._common}
-        # Every other bundle is found through one word of its context.
+        # The bundles that have a word in their context, and those that are looked up by it.
+        self._mentions: dict[bytes, list[_Bundle]] = {}
         self._anchored: dict[bytes, list[_Bundle]] = {}
-        self._words: dict[bytes, int] = {}  # how many contexts have it
         self._home: dict[Access, _Bundle] = {}
 
     def __len__(self) -> int:
@@ -327,11 +339,36 @@ class Template:
         writes = expected[0].writes.union(written, *(e.writes for e in expected[1:]))
         return reads, writes
 
-    def strangers(self, call: Call) -> list[bytes]:
-        """Address-like arguments never seen before, where what is touched depends on them."""
-        if not self._words:
+    def unfamiliar(self, call: Call) -> list[bytes]:
+        """Address-like arguments that no expectation rests on, where others do rest on some."""
+        if not self._mentions:
             return []
-        return [word for word in call.subjects if word not in self._words]
+        familiar: set[bytes] = set()
+        for bundle in self._matching(call):
+            familiar |= bundle.context
+        return [word for word in call.subjects if word not in familiar]
+
+    def near(self, words: Sequence[bytes]) -> tuple[set[Key], set[Key], list[bytes]]:
+        """What calls read and changed that had one of ``words`` among their arguments.
+
+        Only what was the same key in each of them. Third, the words that no such call had.
+        """
+        reads: set[Key] = set()
+        writes: set[Key] = set()
+        strange: list[bytes] = []
+        covered: set[bytes] = set()
+        # The rarest word says most; one that many contexts have in common says nothing.
+        for word in sorted(words, key=lambda word: len(self._mentions.get(word, ()))):
+            bundles = self._mentions.get(word)
+            if bundles is None:
+                strange.append(word)
+            elif word not in covered and len(bundles) <= _MAX_NEAR:
+                for bundle in bundles:
+                    expectation = bundle.compiled or self._compile(bundle)
+                    reads |= expectation.reads
+                    writes |= expectation.writes
+                    covered |= bundle.context
+        return reads, writes, strange
 
     def learn(
         self,
@@ -430,11 +467,11 @@ class Template:
 
     def _open(self, context: frozenset[bytes]) -> _Bundle:
         # The rarest word finds it fastest: not the token that all pools have in common.
-        anchor = min(context, key=lambda word: (self._words.get(word, 0), word))
+        anchor = min(context, key=lambda word: (len(self._mentions.get(word, ())), word))
         bundle = self._bundles[context] = _Bundle(context, anchor)
         self._anchored.setdefault(anchor, []).append(bundle)
         for word in context:
-            self._words[word] = self._words.get(word, 0) + 1
+            self._mentions.setdefault(word, []).append(bundle)
         return bundle
 
     def _remove(self, bundle: _Bundle, entry: _Entry) -> None:
@@ -444,14 +481,9 @@ class Template:
         if bundle.anchor is None or bundle.entries:
             return
         del self._bundles[bundle.context]
-        anchored = self._anchored[bundle.anchor]
-        anchored.remove(bundle)
-        if not anchored:
-            del self._anchored[bundle.anchor]
+        _drop(self._anchored, bundle.anchor, bundle)
         for word in bundle.context:
-            self._words[word] -= 1
-            if not self._words[word]:
-                del self._words[word]
+            _drop(self._mentions, word, bundle)
 
     def _shrink(self) -> None:
         """Forget the quarter that was not touched for longest."""
@@ -461,3 +493,10 @@ class Template:
         )
         for bundle, entry in oldest[: len(oldest) // 4]:
             self._remove(bundle, entry)
+
+
+def _drop(index: dict[bytes, list[_Bundle]], word: bytes, bundle: _Bundle) -> None:
+    bundles = index[word]
+    bundles.remove(bundle)
+    if not bundles:
+        del index[word]
