@@ -34,7 +34,9 @@ VALUE = 16
 DIGITS = "0123456789abcdef"
 NIBBLE = {digit: value for value, digit in enumerate(DIGITS)}
 
+# Headers by size, for the sizes of nearly all values and sparse nodes.
 _STRING_HEADERS = [bytes((0x80 + size,)) for size in range(56)]
+_STRING_HEADERS += [bytes((0xB8, size)) for size in range(56, 256)]
 _LIST_HEADERS = [bytes((0xC0 + size,)) for size in range(56)]
 _LIST_HEADERS += [bytes((0xF8, size)) for size in range(56, 256)]
 _ONE_BYTE = [bytes((byte,)) if byte < 0x80 else bytes((0x81, byte)) for byte in range(256)]
@@ -61,7 +63,7 @@ def string_item(data: bytes) -> bytes:
     size = len(data)
     if size == 1:
         return _ONE_BYTE[data[0]]
-    if size < 56:
+    if size < 256:
         return _STRING_HEADERS[size] + data
     width = (size.bit_length() + 7) // 8
     return bytes((0xB7 + width,)) + size.to_bytes(width, "big") + data

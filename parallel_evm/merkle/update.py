@@ -147,7 +147,8 @@ class _Batch:
             if node.startswith(path, payload_start(node)) and path[0] != HASH_PREFIX:
                 return BLANK if value == BLANK else node_of(path + value)
         elif len(key) > depth:
-            start, end = branch.span(NIBBLE[key[depth]] + 1)
+            slot = NIBBLE[key[depth]]
+            start, end = branch.span(slot + 1)
             child = node[start:end]
             if child != BLANK:
                 old = self.fetch(child[1:], index)
@@ -156,11 +157,13 @@ class _Batch:
                     return node
                 if len(new) >= 32:
                     return node[:start] + self._reference(new) + node[end:]
-            elif value == BLANK:
+                items = [*branch.groups()]
+                items[slot] = new
+                return self._settle(items, {slot}, new == BLANK, index)
+            if value == BLANK:
                 return node
-            else:
-                new = self._reference(node_of(leaf_path(key[depth + 1 :]) + value))
-                return node_of(node[branch.start(1) : start] + new + node[end:])
+            new = self._reference(node_of(leaf_path(key[depth + 1 :]) + value))
+            return node_of(node[branch.start(1) : start] + new + node[end:])
         return self.apply(node, index, index + 1, depth)
 
     def _grow(self, entries: dict[str, bytes], low: int, high: int, depth: int) -> bytes:
@@ -221,14 +224,18 @@ class _Batch:
             bare.add(slot)
             if new == BLANK:
                 shrunk = True
-        if shrunk and items.count(BLANK) >= BRANCH_ITEMS - 1:
-            return self._collapse(items, first, depth)
-        for slot in bare:
-            items[slot] = self._reference(items[slot])
-        return node_of(b"".join(items))
+        return self._settle(items, bare, shrunk, first)
 
-    def _collapse(self, items: list[bytes], index: int, depth: int) -> bytes:
-        """Return what a branch with at most one item becomes; changed children are not hashed."""
+    def _settle(self, items: list[bytes], bare: set[int], shrunk: bool, index: int) -> bytes:
+        """Return what a branch is now: itself, or if it shrunk too much, what it collapses to.
+
+        Children are hashed no sooner than it is certain that they stay. A child that has to be
+        fetched is needed for the key at `index`.
+        """
+        if not shrunk or items.count(BLANK) < BRANCH_ITEMS - 1:
+            for slot in bare:
+                items[slot] = self._reference(items[slot])
+            return node_of(b"".join(items))
         if items[VALUE] != BLANK:
             return node_of(leaf_path("") + items[VALUE])
         for digit, child in zip(DIGITS, items, strict=False):
