@@ -123,7 +123,7 @@ def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
         logs=[Log(address, topics, data) for _, address, topics, data in outcome.raw_log_entries],
         bloom=outcome.bloom,
     )
-    if isinstance(transaction, TypedTransaction):
+    if isinstance(transaction, TypedTransaction) and transaction.type_id is not None:
         wrap = transaction.receipt_builder.typed_receipt_class
         return wrap(transaction.type_id, receipt)
     return receipt

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from eth.abc import BlockHeaderAPI, ChainAPI, SignedTransactionAPI, VirtualMachineAPI
 from eth.chains.base import BaseChain
@@ -60,7 +60,7 @@ class Engine:
         if reason is None:
             try:
                 with self._lock:  # forecasts and caches serve one block at a time
-                    result, report = execute(
+                    done, report = execute(
                         vm,
                         transactions,
                         base_header,
@@ -75,9 +75,9 @@ class Engine:
                 reason = str(error)
             else:
                 self._tell(report)
-                return result
+                return done
         started = time.perf_counter()
-        result = sequentially(transactions, base_header)
+        result: BlockResult = sequentially(transactions, base_header)
         if self.config.on_block is not None:
             seconds = time.perf_counter() - started
             self._tell(self._fallback_report(vm, len(transactions), seconds, reason))
@@ -167,9 +167,9 @@ def parallelize(
         raise TypeError("give either config or workers and backend, not both")
     if isinstance(target, type):
         if issubclass(target, VM):
-            return _parallel_vm(target, Engine(config))
+            return cast(type[T], _parallel_vm(target, Engine(config)))
         if issubclass(target, BaseChain):
-            return _parallel_chain(target, Engine(config))
+            return cast(type[T], _parallel_chain(target, Engine(config)))
     hint = ""
     if isinstance(target, ChainAPI | VirtualMachineAPI):
         hint = f"; give its class, {type(target).__name__}, before it is instantiated"

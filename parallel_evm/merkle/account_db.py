@@ -15,13 +15,13 @@ from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.db.witness import AccountQueryTracker, MetaWitness
 from eth.typing import JournalDBCheckpoint
-from eth.vm.interrupt import MissingAccountTrieNode, MissingStorageTrieNode
+from eth.vm.interrupt import MissingAccountTrieNode
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
 from parallel_evm.hashing import keccak
 from parallel_evm.merkle.codec import encode_account, encode_slot
-from parallel_evm.merkle.source import TrieSource, TrieSources
+from parallel_evm.merkle.source import TrieSource, TrieSources, missing_in_storage
 from parallel_evm.merkle.update import update
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
@@ -104,13 +104,7 @@ class MerkleState(FlatState):
             try:
                 result = update(self._node, root, trie_changes)
             except MissingTrieNode as missing:
-                raise MissingStorageTrieNode(
-                    missing.missing_node_hash,
-                    root,
-                    missing.requested_key,
-                    missing.prefix,
-                    Address(address),
-                ) from missing
+                raise missing_in_storage(missing, root, address) from missing
             self._overlay.update(result.nodes)
             root = result.root
         self._storage_made[address] = _StorageTrie(root, written, dict(written))
@@ -154,7 +148,9 @@ class MerkleState(FlatState):
                 result = update(self._node, root, trie_changes)
             except MissingTrieNode as missing:
                 raise MissingAccountTrieNode(
-                    missing.missing_node_hash, root, missing.requested_key
+                    Hash32(missing.missing_node_hash),
+                    Hash32(root),
+                    Hash32(missing.requested_key),
                 ) from missing
             self._overlay.update(result.nodes)
             root = result.root

@@ -15,6 +15,7 @@ from typing import Any
 from eth.constants import BLANK_ROOT_HASH
 from eth.validation import validate_canonical_address, validate_uint256
 from eth.vm.interrupt import MissingAccountTrieNode, MissingBytecode, MissingStorageTrieNode
+from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
 from parallel_evm.hashing import keccak
@@ -54,7 +55,7 @@ class TrieSource(CachedSource):
         return node
 
     def load_account(self, address: bytes) -> Account | None:
-        validate_canonical_address(address, title="Storage Address")
+        validate_canonical_address(Address(address), title="Storage Address")
         try:
             encoded = lookup(self.node, self.root, keccak(address))
         except MissingTrieNode as missing:
@@ -79,15 +80,13 @@ class TrieSource(CachedSource):
         try:
             return decode_slot(lookup(self.node, root, keccak(slot.to_bytes(32, "big"))))
         except MissingTrieNode as missing:
-            raise MissingStorageTrieNode(
-                missing.missing_node_hash, root, missing.requested_key, missing.prefix, address
-            ) from missing
+            raise missing_in_storage(missing, root, address) from missing
 
     def load_code(self, code_hash: bytes) -> bytes:
         try:
             code: bytes = self._db[code_hash]
         except KeyError:
-            raise MissingBytecode(code_hash) from KeyError
+            raise MissingBytecode(Hash32(code_hash)) from KeyError
         return code
 
     def learn_codes(self, codes: dict[bytes, bytes]) -> None:
@@ -169,3 +168,16 @@ class TrieSources:
         except TypeError:
             return  # a database that cannot be watched is simply read anew for each block
         newest[key] = (reference, source)
+
+
+def missing_in_storage(
+    missing: MissingTrieNode, root: bytes, address: bytes
+) -> MissingStorageTrieNode:
+    """py-evm's error for a node that an account's storage trie lacks."""
+    return MissingStorageTrieNode(
+        Hash32(missing.missing_node_hash),
+        Hash32(root),
+        Hash32(missing.requested_key),
+        missing.prefix,
+        Address(address),
+    )

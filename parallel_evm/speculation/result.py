@@ -7,7 +7,7 @@ from typing import Any
 
 from eth.abc import ComputationAPI
 from eth.exceptions import VMError
-from eth_bloom import BloomFilter
+from eth_bloom.bloom import BloomFilter
 
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.recorder import Observations

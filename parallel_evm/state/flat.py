@@ -25,7 +25,7 @@ from eth.validation import (
     validate_uint256,
 )
 from eth_typing import Address, Hash32
-from eth_utils import ValidationError
+from eth_utils.exceptions import ValidationError
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.keys import CODE, EPOCH, LIFE, NO_WIPE, NONCE, Key

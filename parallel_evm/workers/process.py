@@ -206,7 +206,7 @@ class ProcessSession:
         context = job.execution_context
         try:
             fields = {k: v for k, v in vars(context).items() if k != "_prev_hashes"}
-            encoded_context = cloudpickle.dumps((type(context), fields))
+            encoded_context = cloudpickle.dumps((type(context), fields))  # type: ignore[no-untyped-call]
         except Exception as error:
             raise RulesNotPortable(
                 f"the execution context cannot be sent to worker processes: {error}"
@@ -215,7 +215,7 @@ class ProcessSession:
             transactions = pickle.dumps(list(job.transactions), protocol=5)
         except Exception:
             try:
-                transactions = cloudpickle.dumps(list(job.transactions))
+                transactions = cloudpickle.dumps(list(job.transactions))  # type: ignore[no-untyped-call]
             except Exception as error:
                 raise RulesNotPortable(
                     f"the transactions cannot be sent to worker processes: {error}"
@@ -230,7 +230,7 @@ class ProcessSession:
         rules = None
         if token not in handle.rules:
             try:
-                rules = cloudpickle.dumps(job.state_class)
+                rules = cloudpickle.dumps(job.state_class)  # type: ignore[no-untyped-call]
             except Exception as error:
                 raise RulesNotPortable(
                     f"{job.state_class.__name__} cannot be sent to worker processes: {error}"
