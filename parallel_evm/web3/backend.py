@@ -55,6 +55,7 @@ from hexbytes import HexBytes
 
 from parallel_evm.config import ParallelConfig
 from parallel_evm.report import BlockReport
+from parallel_evm.vm import parallelize
 from parallel_evm.web3.admission import Admission
 from parallel_evm.web3.packing import REFUSALS, Refusal, pack
 from parallel_evm.web3.queue import Queued, TransactionQueue
@@ -123,9 +124,10 @@ class ParallelEVMBackend(PyEVMBackend):
 
     def reset_to_genesis(self) -> None:  # type: ignore[override]
         """Start again from the genesis that this backend was made with, nothing queued."""
-        self.account_keys, chain = setup_tester_chain(*self._genesis)
+        self.account_keys, stock = setup_tester_chain(*self._genesis)
         self._keys = {_address_of(key): key for key in self.account_keys}
-        self.chain: MiningChainAPI = self._parallel(chain)
+        chain_class = parallelize(type(stock), config=self._config)
+        self.chain: MiningChainAPI = chain_class(stock.chaindb.db)
         self.queue = TransactionQueue()
         self.dropped: dict[Hash32, Exception] = {}
         """Transactions that were queued and turned out invalid when their block was executed, by
@@ -140,9 +142,6 @@ class ParallelEVMBackend(PyEVMBackend):
     def last_report(self) -> BlockReport | None:
         """The report of the block mined last; None before the first."""
         return self.reports[-1] if self.reports else None
-
-    def _parallel(self, chain: MiningChainAPI) -> MiningChainAPI:
-        return chain
 
     def _note_execution(self, report: BlockReport) -> None:
         self._executed = report
@@ -374,11 +373,7 @@ class ParallelEVMBackend(PyEVMBackend):
 
     def get_transaction_receipt(self, transaction_hash: Hash32) -> dict[str, Any]:
         """The receipt; of a transaction in the pending block, what it would be now."""
-        pending = [transaction.hash for transaction in self.queue.for_next_block()]
-        if transaction_hash in pending:
-            header, index = self._pending_header(), pending.index(transaction_hash)
-        else:
-            header, index = self._place_of(transaction_hash)
+        header, index = self._pending_place_of(transaction_hash) or self._place_of(transaction_hash)
         block, receipts = self._block_and_receipts(header)
         return serialize_transaction_receipt(
             block,
@@ -388,6 +383,19 @@ class ParallelEVMBackend(PyEVMBackend):
             self._is_pending(header),
             self.chain.get_vm(header),
         )
+
+    def _pending_place_of(self, transaction_hash: Hash32) -> tuple[BlockHeaderAPI, int] | None:
+        """Where the transaction is in the pending block; None, if it is not."""
+        if self.queue.find(transaction_hash) is None or all(
+            transaction.hash != transaction_hash for transaction in self.queue.for_next_block()
+        ):
+            return None
+        header = self._pending_header()
+        block, _ = self._block_and_receipts(header)
+        for index, transaction in enumerate(block.transactions):
+            if transaction.hash == transaction_hash:
+                return header, index
+        return None
 
     def _place_of(self, transaction_hash: Hash32) -> tuple[BlockHeaderAPI, int]:
         """The block, of those that are in the chain now, that has the transaction, and where."""

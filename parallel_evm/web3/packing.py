@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eth.abc import BlockHeaderAPI, SignedTransactionAPI, VirtualMachineAPI
+from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, VirtualMachineAPI
 from eth.exceptions import PyEVMError
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.cancun.constants import MAX_BLOB_GAS_PER_BLOCK as CANCUN_BLOB_GAS
@@ -62,18 +62,32 @@ def pack(
         if not _has_room(vm, header, transaction):
             waiting_senders.add(transaction.sender)
             continue
-        snapshot = vm.state.snapshot()
         try:
-            receipt, _ = vm.apply_transaction(header, transaction)
+            receipt = _apply(vm, header, transaction)
         except REFUSALS as reason:
-            vm.state.revert(snapshot)
             refused.append(Refusal(transaction, reason))
             continue
-        vm.state.commit(snapshot)
         header = vm.add_receipt_to_header(header, receipt)
         header = vm.increment_blob_gas_used(header, transaction)
         taken.append(transaction)
     return Packing(tuple(taken), tuple(refused))
+
+
+def _apply(
+    vm: VirtualMachineAPI, header: BlockHeaderAPI, transaction: SignedTransactionAPI
+) -> ReceiptAPI:
+    """``vm.apply_transaction``, but one that raises leaves the state as it was."""
+    vm.validate_transaction_against_header(header, transaction)
+    state = vm.state
+    state.lock_changes()
+    # Not before: py-evm forgets earlier snapshots here, and as soon as a transaction has been run.
+    snapshot = state.snapshot()
+    try:
+        computation = state.apply_transaction(transaction)
+    except REFUSALS:
+        state.revert(snapshot)
+        raise
+    return vm.make_receipt(header, transaction, computation, state)
 
 
 def max_blob_gas(vm: VirtualMachineAPI) -> int:

@@ -37,7 +37,7 @@ class BlockIncomplete(ParallelEVMError):
 
 
 class ParallelTester(EthereumTester):
-    """An `EthereumTester` over a `ParallelEVMBackend`, made with ``workers=2`` if none is given.
+    """An `EthereumTester` over a `ParallelEVMBackend` (if none is given, one with all defaults).
 
     With ``auto_mine_transactions=False`` any number of transactions is queued, of one sender too;
     ``mine_block()`` executes them in one block. Receipts and logs exist once they are mined:
