@@ -10,7 +10,7 @@ from parallel_evm.errors import ConfigurationError, ParallelEVMError, PoolClosed
 from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
 from parallel_evm.state.keys import StateKey
 from parallel_evm.vm import parallelize
-from parallel_evm.workers.shared import close
+from parallel_evm.workers.shared import close, pool
 
 __all__ = [
     "BlockReport",
@@ -24,4 +24,5 @@ __all__ = [
     "TransactionReport",
     "close",
     "parallelize",
+    "pool",
 ]

@@ -300,6 +300,7 @@ class _Flow:
                 judge=max(0.0, seconds - known),
                 roots=clock.roots,
             ),
+            worker_cpu_seconds=self._session.worker_cpu,
             fallback=None,
             lost_workers=tuple(self._session.lost),
             transactions=tuple(

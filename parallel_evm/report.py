@@ -68,8 +68,8 @@ class Phases:
     speculate: float = 0.0
     judge: float = 0.0
     roots: float = 0.0
-    """Transaction execution only: state roots are made later, in ``finalize_block``; this is the
-    time of the block's previous `make_state_root`, zero where there was none."""
+    """Building the changed storage tries. The state trie follows in ``finalize_block``, after
+    withdrawals and rewards, and is not in here."""
 
     def to_dict(self) -> dict[str, float]:
         return {
@@ -94,6 +94,8 @@ class BlockReport:
     reexecutions: int
     seconds: float
     phases: Phases
+    worker_cpu_seconds: float
+    """CPU time spent in worker processes; the coordinator's own is not in it."""
     fallback: str | None
     """Why the block ran in py-evm's own sequential loop; None when it ran in parallel."""
     lost_workers: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ class BlockReport:
             "reexecutions": self.reexecutions,
             "seconds": self.seconds,
             "phases": self.phases.to_dict(),
+            "worker_cpu_seconds": self.worker_cpu_seconds,
             "fallback": self.fallback,
             "lost_workers": list(self.lost_workers),
             "transactions": [transaction.to_dict() for transaction in self.transactions],

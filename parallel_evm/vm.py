@@ -122,6 +122,7 @@ class Engine:
             reexecutions=0,
             seconds=seconds,
             phases=Phases(speculate=seconds),
+            worker_cpu_seconds=0.0,
             fallback=reason,
         )
 

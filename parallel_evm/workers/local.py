@@ -67,6 +67,7 @@ class SerialPool:
 class SerialSession:
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
+        self.worker_cpu = 0.0
         self._job = job
         self._speculator = new_speculator(job, rules)
         self._cancelled = False
@@ -117,6 +118,7 @@ class ThreadPool:
 class ThreadSession:
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
+        self.worker_cpu = 0.0
         self._job = job
         self._rules = rules
         rules(job.state_class)  # derived here, so that threads need no lock for it

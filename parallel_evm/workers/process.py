@@ -186,6 +186,7 @@ class ProcessSession:
 
     def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
         self.lost: list[str] = []
+        self.worker_cpu = 0.0
         self._pool = pool
         self._job = job
         self._results: dict[int, Speculation | None] = {}
@@ -359,6 +360,7 @@ class ProcessSession:
                 handle.send((wire.ANSWER, self._answers(message[1])))
             elif tag == wire.DONE:
                 self._busy.discard(number)
+                self.worker_cpu += float(message[2])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
                 self._give_up(number)

@@ -38,6 +38,9 @@ class Session(Protocol):
     lost: list[str]
     """What happened to workers that were lost during this session."""
 
+    worker_cpu: float
+    """CPU seconds that processes other than this one spent on the session; complete after close."""
+
     def senders(self, indices: Sequence[int]) -> list[bytes | None]:
         """Recover the senders of these transactions; None where the signature is not valid."""
         ...

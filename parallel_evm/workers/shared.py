@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from parallel_evm.config import ParallelConfig
 from parallel_evm.workers.local import SerialPool, ThreadPool
@@ -39,6 +41,19 @@ def close() -> None:
         _process_pools.clear()
     for pool in pools:
         pool.close()
+
+
+@contextmanager
+def pool() -> Iterator[None]:
+    """Worker processes live no longer than the ``with`` block.
+
+    >>> with pool():
+    ...     chain.import_block(block)  # doctest: +SKIP
+    """
+    try:
+        yield
+    finally:
+        close()
 
 
 atexit.register(close)

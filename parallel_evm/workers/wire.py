@@ -30,13 +30,13 @@ STOP: Final = 5
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, senders)"""
+"""(RECOVERED, senders or None where the block could not be taken)"""
 RESULTS: Final = 11
 """(RESULTS, flattened speculations)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or a text saying why the rest of the lane was not run)"""
+"""(DONE, None or a text saying why the rest of the lane was not run, CPU seconds since OPEN)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""

@@ -77,6 +77,7 @@ class Worker:
         self._transactions: Sequence[Any] = ()
         self._cancelled = False
         self._failure: str | None = None
+        self._cpu = 0.0
 
     def serve(self) -> None:
         while True:
@@ -107,6 +108,7 @@ class Worker:
         lineage: bytes,
         changes: list[tuple[Any, ...]] | None,
     ) -> None:
+        self._cpu = time.process_time()
         self._cancelled = False
         self._failure = None
         try:
@@ -174,7 +176,7 @@ class Worker:
             except Exception as error:  # ours, not the transaction's: those are caught in run()
                 reason = f"failed: {error!r}"
         self._flush(pending)
-        self._send((wire.DONE, reason))
+        self._send((wire.DONE, reason, time.process_time() - self._cpu))
 
     def _new_speculator(self) -> Speculator:
         token, execution_context, lane = self._block

@@ -1,0 +1,192 @@
+"""Measuring: sequential py-evm against parallel execution, on the same blocks in the same run.
+
+Every block is built once, by stock py-evm, and then imported on every side from its RLP, so that
+no side knows a sender, a trie or a hash beforehand. ``import_block`` is timed as a whole: signature
+recovery, execution, receipts, roots, validation, persistence. All sides use the same keccak and
+coincurve. Nothing here prints; `terminal` does.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import rlp.codec
+from eth.chains.base import MiningChain
+from eth.db import trie as eth_trie
+
+from parallel_evm.config import ParallelConfig
+from parallel_evm.errors import ParallelEVMError
+from parallel_evm.hashing import use_fast_keccak
+from parallel_evm.report import BlockReport
+from parallel_evm.vm import parallelize
+from parallel_evm.workloads import Workload, build
+
+INCLUDED = (
+    "import_block as a whole: signature recovery, execution, receipts, blooms, storage and state "
+    "tries, validation, persistence to a memory database; senders unknown on both sides; "
+    "coincurve and the same keccak on both sides; one chain per side, blocks in turn"
+)
+
+
+class BlocksDiffer(ParallelEVMError):
+    """The two sides did not arrive at the same block: never a measurement, always a bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One way to execute, on one workload. Times are per transaction, medians over blocks."""
+
+    workers: int
+    backend: str
+    cold_ms: float
+    """First block that this chain and these workers see."""
+    warm_ms: float
+    """Median of the later blocks."""
+    cold_ratio: float
+    warm_ratio: float
+    """Sequential py-evm's time for the same block, divided by this side's: medians of ratios."""
+    cpu_ms: float
+    """CPU time over all processes, warm."""
+    reexecuted: float
+    """Share of transactions that were run again, warm."""
+    coordinator_us: float
+    """The coordinator's own wall time for forecast, judging and storage roots, warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One workload, measured."""
+
+    workload: str
+    transactions: int
+    """Per block."""
+    blocks: int
+    """Warm blocks; the cold one comes on top."""
+    sequential_cold_ms: float
+    sequential_ms: float
+    """Sequential py-evm per transaction, median over warm blocks."""
+    sequential_cpu_ms: float
+    sides: tuple[Side, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "included": INCLUDED}
+
+
+Progress = Callable[[str], None]
+
+
+def measure(
+    name: str,
+    *,
+    workers: Sequence[int],
+    transactions: int,
+    blocks: int,
+    backend: str | None = None,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Measurement:
+    """Measure one workload. ``backend`` None: ``serial`` for one worker, ``process`` for more.
+
+    Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
+    for unknown workloads and impossible sizes.
+    """
+    use_fast_keccak()
+    progress(f"{name}: building the workload")
+    workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+    encoded = _built_blocks(workload, progress)
+    sequential = _Chain(workload, workload.chain_class, [])
+    sides = [_parallel_chain(workload, count, backend) for count in workers]
+    for number, block in enumerate(encoded):
+        progress(f"{name}: block {number + 1} of {len(encoded)}")
+        # The order changes from block to block, so that nobody always runs in a warmed-up cache.
+        order = [sequential, *sides]
+        for chain in order[number % len(order) :] + order[: number % len(order)]:
+            chain.run(block)
+    return Measurement(
+        workload=name,
+        transactions=transactions,
+        blocks=blocks,
+        sequential_cold_ms=sequential.wall[0] / transactions * 1e3,
+        sequential_ms=statistics.median(sequential.wall[1:]) / transactions * 1e3,
+        sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,
+        sides=tuple(_side(chain, sequential, transactions) for chain in sides),
+    )
+
+
+def _built_blocks(workload: Workload, progress: Progress) -> list[tuple[bytes, bytes]]:
+    """(RLP, hash) of each block, built by stock py-evm."""
+    chain = workload.open()
+    built: list[tuple[bytes, bytes]] = []
+    for number, transactions in enumerate(workload.blocks):
+        progress(f"{workload.name}: py-evm builds block {number + 1} of {len(workload.blocks)}")
+        block = chain.mine_all(transactions)[0].imported_block
+        built.append((_encode(block), block.hash))
+    return built
+
+
+def _encode(block: Any) -> bytes:
+    encoded: bytes = rlp.codec.encode(block)  # type: ignore[no-untyped-call]
+    return encoded
+
+
+class _Chain:
+    """A chain that imports blocks against the clock."""
+
+    def __init__(
+        self, workload: Workload, chain_class: type[MiningChain], reports: list[BlockReport]
+    ) -> None:
+        self.chain = workload.open(chain_class)
+        self.reports = reports
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def run(self, encoded: tuple[bytes, bytes]) -> None:
+        block_class = self.chain.get_vm().get_block_class()
+        block: Any = rlp.codec.decode(encoded[0], sedes=block_class)  # type: ignore[no-untyped-call]
+        # py-evm remembers transaction and receipt tries by content: without this, whoever comes
+        # second would get them for nothing.
+        eth_trie._make_trie_root_and_nodes.cache_clear()
+        seen = len(self.reports)
+        gc.collect()
+        cpu, wall = time.process_time(), time.perf_counter()
+        imported = self.chain.import_block(block).imported_block
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        if imported.hash != encoded[1]:
+            raise BlocksDiffer(
+                f"block {block.number}: 0x{imported.hash.hex()} instead of 0x{encoded[1].hex()}"
+            )
+        self.wall.append(wall)
+        self.cpu.append(cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
+
+
+def _parallel_chain(workload: Workload, workers: int, backend: str | None) -> _Chain:
+    reports: list[BlockReport] = []
+    config = ParallelConfig(
+        workers=workers,
+        backend=backend or ("serial" if workers == 1 else "process"),
+        min_transactions=1,
+        on_block=reports.append,
+    )
+    return _Chain(workload, parallelize(workload.chain_class, config=config), reports)
+
+
+def _side(chain: _Chain, sequential: _Chain, transactions: int) -> Side:
+    ratios = [s / p for s, p in zip(sequential.wall, chain.wall, strict=True)]
+    warm = chain.reports[1:]
+    own = [r.phases.forecast + r.phases.judge + r.phases.roots for r in warm]
+    return Side(
+        workers=chain.reports[0].workers,
+        backend=chain.reports[0].backend,
+        cold_ms=chain.wall[0] / transactions * 1e3,
+        warm_ms=statistics.median(chain.wall[1:]) / transactions * 1e3,
+        cold_ratio=ratios[0],
+        warm_ratio=statistics.median(ratios[1:]),
+        cpu_ms=statistics.median(chain.cpu[1:]) / transactions * 1e3,
+        reexecuted=sum(r.reexecutions for r in warm) / (transactions * len(warm)),
+        coordinator_us=statistics.median(own) / transactions * 1e6,
+    )

@@ -1,0 +1,163 @@
+"""The demonstration: a day of DeFi in one block, executed both ways and compared.
+
+Real contracts (see solidity/) are deployed on a py-evm chain, one mixed block is built by stock
+py-evm and imported by a sequential and by a parallel chain. Nothing here prints; `terminal` does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eth.chains.base import MiningChain
+from eth.db import trie as eth_trie
+from eth.rlp.blocks import BaseBlock
+
+from parallel_evm.config import ParallelConfig
+from parallel_evm.hashing import use_fast_keccak
+from parallel_evm.report import BlockReport
+from parallel_evm.vm import parallelize
+from parallel_evm.workloads import Workload, build
+
+HOTTEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HotSlot:
+    """A storage slot and how many of the block's transactions wrote it."""
+
+    contract: str
+    slot: str
+    readers: int
+    writers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What the demonstration found."""
+
+    workload: str
+    transactions: int
+    contracts: int
+    workers: int
+    backend: str
+    same_hash: bool
+    same_receipts: bool
+    same_logs: bool
+    sequential_seconds: float
+    parallel_seconds: float
+    first_seconds: float
+    """The parallel chain's first block, when workers had seen nothing yet."""
+    executions: int
+    reexecutions: int
+    hottest: tuple[HotSlot, ...]
+
+    @property
+    def identical(self) -> bool:
+        return self.same_hash and self.same_receipts and self.same_logs
+
+    @property
+    def speedup(self) -> float:
+        return self.sequential_seconds / self.parallel_seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "identical": self.identical, "speedup": self.speedup}
+
+
+def demonstrate(
+    *,
+    transactions: int = 300,
+    workers: int | None = None,
+    backend: str | None = None,
+    workload: str = "mixed",
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Demonstration:
+    """Run the demonstration. The second of two blocks is the one that is timed and compared."""
+    use_fast_keccak()
+    reports: list[BlockReport] = []
+    given = {"workers": workers, "backend": backend}
+    config = ParallelConfig(
+        **{k: v for k, v in given.items() if v is not None},  # type: ignore[arg-type]
+        min_transactions=1,
+        on_block=reports.append,
+    )
+    progress("deploying the contracts and funding the accounts")
+    scene = build(workload, transactions=transactions, blocks=2, seed=seed)
+    builder = scene.open()
+    sequential = scene.open()
+    parallel = scene.open(parallelize(scene.chain_class, config=config))
+    blocks: list[Any] = []
+    for number, batch in enumerate(scene.blocks):
+        progress(f"py-evm builds block {number + 1} of {len(scene.blocks)}")
+        blocks.append(builder.mine_all(batch)[0].imported_block)
+    progress("a first block on both chains, to warm up")
+    _import(sequential, blocks[0])
+    _, first_seconds = _import(parallel, blocks[0])
+    progress(f"{len(blocks[1].transactions)} transactions, one after another")
+    expected, sequential_seconds = _import(sequential, blocks[1])
+    progress(f"{len(blocks[1].transactions)} transactions, in parallel")
+    found, parallel_seconds = _import(parallel, blocks[1])
+    report = reports[-1]
+    return Demonstration(
+        workload=workload,
+        transactions=len(blocks[1].transactions),
+        contracts=len(scene.labels),
+        workers=report.workers,
+        backend=report.backend,
+        same_hash=expected.hash == found.hash,
+        same_receipts=_receipts(sequential, expected) == _receipts(parallel, found),
+        same_logs=_logs(sequential, expected) == _logs(parallel, found),
+        sequential_seconds=sequential_seconds,
+        parallel_seconds=parallel_seconds,
+        first_seconds=first_seconds,
+        executions=report.executions,
+        reexecutions=report.reexecutions,
+        hottest=_hottest(report, scene),
+    )
+
+
+def _import(chain: MiningChain, block: Any) -> tuple[BaseBlock, float]:
+    fresh = block.copy(transactions=[_unseen(transaction) for transaction in block.transactions])
+    eth_trie._make_trie_root_and_nodes.cache_clear()  # the second side would profit from the first
+    started = time.perf_counter()
+    imported: Any = chain.import_block(fresh, perform_validation=False).imported_block
+    return imported, time.perf_counter() - started
+
+
+def _unseen(transaction: Any) -> Any:
+    """A copy that does not know its sender."""
+    return transaction.copy()
+
+
+def _receipts(chain: MiningChain, block: Any) -> list[bytes]:
+    return [receipt.encode() for receipt in block.get_receipts(chain.chaindb)]
+
+
+def _logs(chain: MiningChain, block: Any) -> list[Any]:
+    return [
+        (log.address, tuple(log.topics), log.data)
+        for receipt in block.get_receipts(chain.chaindb)
+        for log in receipt.logs
+    ]
+
+
+def _hottest(report: BlockReport, scene: Workload) -> tuple[HotSlot, ...]:
+    reads: Counter[Any] = Counter()
+    writes: Counter[Any] = Counter()
+    for transaction in report.transactions:
+        reads.update(key for key in transaction.reads if key.kind == "slot")
+        writes.update(key for key in transaction.writes if key.kind == "slot")
+    labels: dict[bytes, str] = {bytes(a): label for a, label in scene.labels.items()}
+    return tuple(
+        HotSlot(
+            contract=labels.get(key.address, "0x" + key.address.hex()),
+            slot=f"{key.slot:#x}",
+            readers=reads[key],
+            writers=count,
+        )
+        for key, count in sorted(writes.items(), key=lambda item: (-item[1], item[0]))[:HOTTEST]
+    )
