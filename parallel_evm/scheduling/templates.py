@@ -251,7 +251,11 @@ def explainer(call: Call, preimages: Mapping[bytes, bytes]) -> Callable[[Key], A
         owner = Callee() if word == call.callee else plain(word)
         if part < 0:
             return Access(owner, part)
-        return Access(owner, position(part.to_bytes(32, "big"), 0))
+        slot = position(part.to_bytes(32, "big"), 0)
+        if isinstance(owner, Argument) and slot.fixed and not _is_position(slot):
+            # The balance of one pair in one token, say: wherever in a path the token stands.
+            owner = Constant(word)
+        return Access(owner, slot)
 
     return access
 
@@ -286,6 +290,15 @@ class _Bundle:
     anchor: bytes | None
     entries: dict[Access, _Entry] = field(default_factory=dict)
     compiled: _Expectation | None = None
+    unsettled: bool = False
+    """Does any entry count surprises?"""
+
+    def settle(self) -> None:
+        """All was as expected: whatever entries counted in a row ends here."""
+        if self.unsettled:
+            self.unsettled = False
+            for entry in self.entries.values():
+                entry.misses = entry.unwritten = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +393,8 @@ class Template:
     ) -> None:
         """Take note of what ``call`` touched. One that failed says nothing of what others do."""
         if self._surprises and self.expect(call) == (reads, writes):
+            for bundle in self._matching(call):
+                bundle.settle()
             return
         self._surprises += 1
         explained: set[Key] = set()
@@ -395,6 +410,7 @@ class Template:
                     if entry.misses > _PATIENCE:
                         self._remove(bundle, entry)
             bundle.compiled = None
+            bundle.unsettled = True
         unexplained = sorted((reads | writes) - explained)
         if unexplained:
             access = explainer(call, preimages)
