@@ -6,6 +6,7 @@ as the difference stays. Works on scenarios, which stay valid when parts are tak
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,24 +16,23 @@ from parallel_evm.conformance.scenario import Draft, Scenario
 
 
 def shrunk(
-    scenario: Scenario, differs: Callable[[Scenario], bool], attempts: int = 600
+    scenario: Scenario, differs: Callable[[Scenario], bool], seconds: float = 60.0
 ) -> Scenario:
-    """The smallest scenario found that still `differs`, after at most so many attempts."""
-    budget = attempts
+    """The smallest scenario found that still `differs`, after about so many seconds at most."""
+    end = time.perf_counter() + seconds
     progressed = True
-    while progressed and budget > 0:
+    while progressed and time.perf_counter() < end:
         progressed = False
         for candidates in (_fewer_transactions, _fewer_accounts, _simpler_parts):
             # Restart the round from the smaller scenario as soon as a candidate does.
             found = True
-            while found and budget > 0:
+            while found and time.perf_counter() < end:
                 found = False
                 for candidate in candidates(scenario):
-                    budget -= 1
                     if differs(candidate):
                         scenario, found, progressed = candidate, True, True
                         break
-                    if budget <= 0:
+                    if time.perf_counter() >= end:
                         break
     return scenario
 
