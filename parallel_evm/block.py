@@ -272,6 +272,8 @@ class _Flow:
         assert speculation.outcome is not None
         self.ledger.enter(transaction, speculation.outcome)
         self.committed.witness(speculation.observations)
+        if speculation.traces is not None:
+            self.committed.resume(speculation.traces)
         self._forecasts.learn(transaction, self._senders[index], speculation)
         trail = self._trails[index]
         trail.seconds = speculation.seconds

@@ -3,7 +3,7 @@
 Responsible for: state, storage, transaction, receipt and withdrawal roots, each touched node
 encoded and hashed once per batch.
 Talks to: nobody but a function that gives a node for its hash.
-Never: writes; the new nodes are returned, and the caller stores them.
+Never: writes, except for `account_db`, whose `persist` is the one place where a block is stored.
 """
 
 from parallel_evm.merkle.codec import decode_account, decode_slot, encode_account, encode_slot

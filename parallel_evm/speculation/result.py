@@ -9,7 +9,7 @@ from eth.abc import ComputationAPI
 from eth.exceptions import VMError
 from eth_bloom.bloom import BloomFilter
 
-from parallel_evm.state.flat import Effects
+from parallel_evm.state.flat import Effects, Traces
 from parallel_evm.state.recorder import Observations
 
 LogEntry = tuple[int, bytes, tuple[int, ...], bytes]
@@ -142,6 +142,9 @@ class Speculation:
     run on the committed state can tell, and raise, what sequential py-evm would."""
     seconds: float
     worker: int | None = None
+    traces: Traces | None = None
+    """Warm sets and original values, of a block's last transaction: py-evm runs Prague's system
+    calls on top of them."""
     preimages: dict[bytes, bytes] | None = None
     """What was hashed to make storage slots (hash -> its 64 bytes), for forecasts; None when it
     was not recorded."""

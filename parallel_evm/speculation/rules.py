@@ -37,32 +37,39 @@ class View(FlatState):
 class LazyBalance:
     """A balance (wei) that observes a bound when compared and itself when used.
 
+    It stays what it was when it was read, also after the transaction changes the account: what
+    the transaction itself had added by then is kept, and only the rest is asked for later.
+
     It is not an int on purpose: a use that is not foreseen here fails loudly, and the transaction
     is then run on the committed state.
     """
 
-    __slots__ = ("_address", "_state")
+    __slots__ = ("_address", "_delta", "_source")
 
     def __init__(self, state: FlatState, address: bytes) -> None:
-        self._state = state
+        self._source = state.source
+        self._delta = state.effects.deltas.get(address, 0)
         self._address = address
 
+    def _at_least(self, needed: int) -> bool:
+        return self._source.at_least(self._address, needed - self._delta)
+
     def __int__(self) -> int:
-        return self._state.balance(self._address)
+        return self._source.balance(self._address) + self._delta
 
     __index__ = __int__
 
     def __lt__(self, other: Any) -> bool:
-        return not self._state.at_least(self._address, int(other))
+        return not self._at_least(int(other))
 
     def __ge__(self, other: Any) -> bool:
-        return self._state.at_least(self._address, int(other))
+        return self._at_least(int(other))
 
     def __le__(self, other: Any) -> bool:
-        return not self._state.at_least(self._address, int(other) + 1)
+        return not self._at_least(int(other) + 1)
 
     def __gt__(self, other: Any) -> bool:
-        return self._state.at_least(self._address, int(other) + 1)
+        return self._at_least(int(other) + 1)
 
     def __eq__(self, other: object) -> bool:
         return int(self) == other
@@ -71,7 +78,7 @@ class LazyBalance:
         return hash(int(self))
 
     def __bool__(self) -> bool:
-        return self._state.at_least(self._address, 1)
+        return self._at_least(1)
 
     def __add__(self, other: Any) -> int:
         return int(self) + int(other)

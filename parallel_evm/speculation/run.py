@@ -39,9 +39,15 @@ def ancestors(fetch: FetchAncestors) -> Iterator[bytes]:
 class Speculator:
     """Runs one worker's share of a block."""
 
-    def __init__(self, state_class: Any, execution_context: Any, lane: FlatState) -> None:
-        """``lane``: the state that the first transaction sees; it is written to."""
+    def __init__(
+        self, state_class: Any, execution_context: Any, lane: FlatState, last: int
+    ) -> None:
+        """``lane``: the state that the first transaction sees; it is written to.
+
+        ``last``: index of the block's last transaction.
+        """
         self.lane = lane
+        self._last = last
         self._state = state_class(lane, execution_context, BLANK_ROOT_HASH)
 
     def run(self, index: int, transaction: SignedTransactionAPI) -> Speculation:
@@ -68,6 +74,7 @@ class Speculator:
             effects=effects,
             outcome=outcome,
             seconds=time.perf_counter() - started,
+            traces=view.transaction_traces() if index == self._last else None,
             preimages=state.preimages,
         )
 

@@ -35,6 +35,10 @@ _ABSENT: Any = object()
 _UINT64_MAX = 2**64 - 1
 
 
+Traces = tuple[tuple[Any, ...], dict[Key, int]]
+"""Warm addresses and slots, and the original values of the slots that were written."""
+
+
 @dataclass(slots=True)
 class Effects:
     """What was written: the difference between two moments of a `FlatState`."""
@@ -318,6 +322,16 @@ class FlatState(AccountDatabaseAPI):
         self._warm = {}
         self._log.clear()
         self._locked_below = len(self._checkpoints)
+
+    def transaction_traces(self) -> Traces:
+        """What the transaction leaves behind that the next `lock_changes` removes."""
+        return tuple(self._warm), dict(self._originals)
+
+    def resume(self, traces: Traces) -> None:
+        """Go on as if the transaction that left ``traces`` had just run here."""
+        warm, originals = traces
+        self._warm = dict.fromkeys(warm)
+        self._originals = originals
 
     #
     # Folding in what a speculation wrote

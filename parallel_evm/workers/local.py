@@ -30,7 +30,7 @@ def new_speculator(
         lane.fold(job.written)
     context = copy.copy(job.execution_context)
     context._prev_hashes = CachedIterable(ancestors(job.ancestors))
-    return Speculator(rules(job.state_class), context, lane)
+    return Speculator(rules(job.state_class), context, lane, len(job.transactions) - 1)
 
 
 class RuleBook:

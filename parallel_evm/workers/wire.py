@@ -71,6 +71,7 @@ def flatten(speculation: Speculation) -> tuple[Any, ...]:
         effects.codes,
         None if outcome is None else tuple(getattr(outcome, name) for name in Outcome.__slots__),
         speculation.seconds,
+        speculation.traces,
         speculation.preimages,
     )
 
@@ -78,7 +79,7 @@ def flatten(speculation: Speculation) -> tuple[Any, ...]:
 def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
     """Raises ValueError when ``flat`` does not have the shape of a speculation."""
     try:
-        (index, cells, slots, bounds, *effects, outcome, seconds, preimages) = flat
+        (index, cells, slots, bounds, *effects, outcome, seconds, traces, preimages) = flat
         return Speculation(
             index=index,
             observations=Observations(cells, slots, bounds),
@@ -86,6 +87,7 @@ def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
             outcome=None if outcome is None else Outcome(*outcome),
             seconds=seconds,
             worker=worker,
+            traces=traces,
             preimages=preimages,
         )
     except TypeError as error:

@@ -180,7 +180,9 @@ class Worker:
 
     def _new_speculator(self) -> Speculator:
         token, execution_context, lane = self._block
-        self._speculator = Speculator(self._rules[token], execution_context, lane)
+        self._speculator = Speculator(
+            self._rules[token], execution_context, lane, len(self._transactions) - 1
+        )
         return self._speculator
 
     def _flush(self, pending: list[tuple[Any, ...]]) -> None:

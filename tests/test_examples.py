@@ -1,0 +1,19 @@
+"""The examples in docs/examples run, and show what they are there to show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
+
+
+def test_py_evm_chain() -> None:
+    script = EXAMPLES / "py_evm_chain.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "20 receipts, 420000 gas" in done.stdout
+    assert "fallback: None" in done.stdout
