@@ -118,9 +118,16 @@ def table_of(report: BlockReport) -> Table:
         table.add_row(f"  {phase}", f"{1000 * seconds:.0f}")
     if report.fallback is not None:
         table.add_row("ran sequentially", report.fallback)
-    written = Counter(key for transaction in report.transactions for key in transaction.writes)
-    for key, times in written.most_common(5):
-        table.add_row(f"written {times} times", str(key))
+    slots = Counter(
+        key
+        for transaction in report.transactions
+        for key in transaction.writes
+        if key.slot is not None
+    )
+    for key, times in slots.most_common(5):
+        slot = str(key.slot) if key.slot < 1000 else f"{key.slot:#066x}"[:12] + "..."
+        where = f"0x{key.address.hex()[:10]}..."
+        table.add_row(f"written {times} times", f"slot {slot} of {where}")
     return table
 
 
