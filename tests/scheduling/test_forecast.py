@@ -692,7 +692,7 @@ def lane() -> Speculator:
         excess_blob_gas=0,
     )
     state_class = speculative_state(CancunVM.get_state_class())
-    return Speculator(state_class, context, FlatState(Genesis()))
+    return Speculator(state_class, context, FlatState(Genesis()), last=100)
 
 
 def test_transfers_of_a_real_token_are_forecast_to_the_last_key(lane: Speculator) -> None:
