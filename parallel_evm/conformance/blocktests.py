@@ -24,6 +24,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,13 @@ class _Case:
         )
         chain: ChainAPI = chain_class.from_genesis(AtomicDB(), self.genesis_params, self.pre)
         return chain
+
+
+@cache
+def _without_proof(vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
+    """The VM class that asks for no proof of work: the same class whenever it is asked for."""
+    ((_, made),) = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, vm_class),))
+    return made
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,16 @@ from parallel_evm.conformance.subject import Account, Subject
 class Finding:
     """A block that the subject runs otherwise than sequential py-evm, cut down to what shows it.
 
-    `transactions` is how many the block had before it was cut down.
+    `transactions` is how many the block had before it was cut down. `alone` is False where the
+    difference did not show again on a fresh executor; then the block is kept whole, and running
+    the seed's blocks up to `index` may be needed to see it.
     """
 
     seed: int
     index: int
     checks: tuple[Check, ...]
     transactions: int
+    alone: bool
     case: dict[str, Any]
 
     def write(self, folder: Path) -> Path:
@@ -47,6 +50,7 @@ class Finding:
             "seed": self.seed,
             "index": self.index,
             "transactions": self.transactions,
+            "alone": self.alone,
             "checks": [check.to_dict() for check in self.checks],
             "case": self.case,
         }
@@ -128,9 +132,25 @@ def fuzz_one(drawn: Scenario, subject: Subject) -> Comparison:
 def _finding(
     seed: int, index: int, drawn: Scenario, comparison: Comparison, subject: Subject
 ) -> Finding:
+    subject.close()
+    if not fuzz_one(drawn, subject).differences:
+        # It takes the blocks before this one, or luck: nothing to cut down.
+        return _kept(seed, index, drawn, drawn, comparison.differences, alone=False)
     smallest = shrunk(drawn, lambda candidate: bool(fuzz_one(candidate, subject).differences))
-    # A difference that depends on timing may not show itself again: then it is kept as it came.
+    subject.close()
     again = fuzz_one(smallest, subject).differences
-    checks, kept = (again, smallest) if again else (comparison.differences, drawn)
+    if not again:
+        return _kept(seed, index, drawn, drawn, comparison.differences, alone=False)
+    return _kept(seed, index, drawn, smallest, again, alone=True)
+
+
+def _kept(
+    seed: int,
+    index: int,
+    drawn: Scenario,
+    kept: Scenario,
+    checks: tuple[Check, ...],
+    alone: bool,
+) -> Finding:
     case = compose(kept.setting, kept.state, kept.transactions())
-    return Finding(seed, index, checks, len(drawn.drafts), case)
+    return Finding(seed, index, checks, len(drawn.drafts), alone, case)

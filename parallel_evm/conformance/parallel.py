@@ -22,6 +22,7 @@ class Parallel:
 
     def __init__(self, workers: int = 2, backend: str = "process") -> None:
         self._reports: list[BlockReport] = []
+        self._made: dict[type[VirtualMachineAPI], type[VirtualMachineAPI]] = {}
         self._workers = workers
         self._backend = backend
         self._config = ParallelConfig(
@@ -33,9 +34,12 @@ class Parallel:
         return f"{self._backend} backend, {self._workers} workers"
 
     def transform(self, vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
-        parallel: Any = parallelize(vm_class, config=self._config)
-        made: type[VirtualMachineAPI] = parallel
-        return made
+        """One class per VM class until `close`: what an executor keeps from one block must not
+        show in another, and would not if each block had an executor of its own."""
+        if vm_class not in self._made:
+            parallel: Any = parallelize(vm_class, config=self._config)
+            self._made[vm_class] = parallel
+        return self._made[vm_class]
 
     def account(self) -> Account:
         reports = [report for report in self._reports if report.transaction_count]
@@ -49,6 +53,8 @@ class Parallel:
         )
 
     def close(self) -> None:
+        """Stop the workers and forget everything; the next block starts cold."""
+        self._made.clear()
         close()
 
     def __reduce__(self) -> tuple[type[Parallel], tuple[int, str]]:

@@ -153,6 +153,7 @@ def replay(recording: Recording, subject: Subject) -> BlockReplay:
     missing from it, or was changed.
     """
     # Wrapping a VM gives the whole process the faster Keccak, so it comes before the stopwatch.
+    subject.close()
     vm_class = subject.transform(recording.vm_class)
     recording = merged(recording)
     world = World.of(recording)
@@ -162,7 +163,6 @@ def replay(recording: Recording, subject: Subject) -> BlockReplay:
     if not all(check.equal is not False for check in against_header):
         raise _incomplete(recording, against_header, sequential)
 
-    subject.close()
     subject.account()
     cold = _execute(world, vm_class)
     cold_account = subject.account()

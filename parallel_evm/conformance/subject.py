@@ -59,7 +59,7 @@ class Subject(Protocol):
         """What was done since the last call."""
 
     def close(self) -> None:
-        """Let go of workers, if there are any."""
+        """Let go of workers and of everything learned; the next block starts cold."""
 
 
 @dataclass(frozen=True)

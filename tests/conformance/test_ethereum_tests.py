@@ -9,22 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from parallel_evm.conformance.blocktests import Verdict, discover, run_conformance
-from parallel_evm.conformance.subject import Stock, Subject
+from parallel_evm.conformance.blocktests import (
+    Discovery,
+    Verdict,
+    discover,
+    run_conformance,
+)
+from parallel_evm.conformance.parallel import Parallel
 
-SUBJECTS: list[tuple[Subject, int]] = [(Stock(), 150)]
+pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
+SEQUENTIAL_BY_DEFINITION = {"receipts before Byzantium carry a state root per transaction"}
 
 
 @pytest.mark.conformance
-@pytest.mark.parametrize(("subject", "number"), SUBJECTS, ids=lambda it: getattr(it, "name", ""))
-def test_a_sample_equals_py_evm(corpora: Path, subject: Subject, number: int) -> None:
+@pytest.mark.parametrize(
+    ("backend", "workers", "number"), [("serial", 1, 400), ("process", 2, 120), ("process", 4, 60)]
+)
+def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, number: int) -> None:
     everything = discover([corpora / "ethereum-tests"])
-    discovery = discover([corpora / "ethereum-tests"], sample=number, seed=1)
+    discovery = discover([corpora / "ethereum-tests"], sample=number, seed=workers)
     assert len(discovery.cases) == number
-    for kind in (lambda case: case.file.parent, lambda case: case.network):
-        assert set(map(kind, discovery.cases)) == set(map(kind, everything.cases))
+    assert _folders(discovery) == _folders(everything)
+    assert _networks(discovery) == _networks(everything)
+
+    subject = Parallel(workers, backend)
     conformance = run_conformance(discovery, subject)
-    subject.close()
     wrong = [
         f"{result.case}: {result.detail}"
         for result in conformance.results
@@ -32,3 +41,16 @@ def test_a_sample_equals_py_evm(corpora: Path, subject: Subject, number: int) ->
     ]
     assert wrong == []
     assert conformance.count(Verdict.PASSED) > 0.95 * number
+
+    account = conformance.account
+    assert set(account.fallbacks) <= SEQUENTIAL_BY_DEFINITION
+    assert account.parallel + sum(account.fallbacks.values()) == account.blocks
+    assert account.parallel > 0.8 * number, "the parallel path was taken"
+
+
+def _folders(discovery: Discovery) -> set[Path]:
+    return {case.file.parent for case in discovery.cases}
+
+
+def _networks(discovery: Discovery) -> set[str]:
+    return {case.network for case in discovery.cases}

@@ -1,0 +1,117 @@
+"""The fuzzer: it draws what it should, finds planted errors, and cuts them down to little."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parallel_evm.conformance.compose import compose
+from parallel_evm.conformance.fuzz import FuzzReport, fuzz_one, run_fuzz
+from parallel_evm.conformance.parallel import Parallel
+from parallel_evm.conformance.recording import FORKS, load
+from parallel_evm.conformance.replay import replay
+from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
+from parallel_evm.conformance.subject import Account, Stock
+
+pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
+
+
+def test_a_block_is_a_function_of_seed_and_index() -> None:
+    assert scenario(3, 14) == scenario(3, 14)
+    assert scenario(3, 14) != scenario(3, 15)
+    assert scenario(3, 14) != scenario(4, 14)
+    first, again = scenario(3, 14).transactions(), scenario(3, 14).transactions()
+    assert [made.hash for made in first] == [made.hash for made in again]
+
+
+def test_all_forks_and_transaction_types_are_drawn() -> None:
+    drawn = [scenario(0, index) for index in range(300)]
+    assert {one.setting.fork for one in drawn} == set(FORK_WEIGHTS) <= set(FORKS)
+    assert {draft.type_id for one in drawn for draft in one.drafts} == {0, 1, 2, 3, 4}
+    assert any(draft.to == b"" for one in drawn for draft in one.drafts)
+    assert any(one.setting.withdrawals for one in drawn)
+
+
+def test_the_blocks_are_worth_running() -> None:
+    """Most blocks are valid, and their transactions end in many different ways."""
+    report = run_fuzz(Stock(), seconds=3, seed=1)
+    assert report.findings == []
+    assert report.refused < 0.3 * report.blocks
+    assert report.gas_used > 50_000 * report.transactions * 0.5
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_stock_py_evm_equals_itself(index: int) -> None:
+    assert fuzz_one(scenario(5, index), Stock()).differences == ()
+
+
+def test_a_drawn_block_can_be_replayed(tmp_path: Path) -> None:
+    forks: Counter[str] = Counter()
+    for index in range(25):
+        drawn = scenario(6, index)
+        case = compose(drawn.setting, drawn.state, drawn.transactions())
+        path = tmp_path / "case.json"
+        path.write_text(json.dumps(case))
+        assert replay(load(path), Stock()).equal
+        forks[drawn.setting.fork] += 1
+    assert len(forks) > 5
+
+
+@dataclass(frozen=True)
+class LosesTips:
+    """py-evm that credits one wei less when a block holds a call that transfers value."""
+
+    name: str = "loses tips"
+
+    def transform(self, vm_class: Any) -> Any:
+        class WrongVM(vm_class):  # type: ignore[misc]
+            def apply_all_transactions(self, transactions: Any, base_header: Any) -> Any:
+                done = super().apply_all_transactions(transactions, base_header)
+                if any(transaction.value == 10**15 for transaction in transactions):
+                    self.state.delta_balance(b"\x77" * 20, 1)
+                return done
+
+        return WrongVM
+
+    def account(self) -> Account:
+        return Account()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_a_planted_error_is_found_cut_down_and_written(tmp_path: Path) -> None:
+    heard: list[int] = []
+
+    def hear(report: FuzzReport) -> None:
+        heard.append(report.blocks)
+
+    report = run_fuzz(LosesTips(), seconds=30, seed=2, progress=hear, max_findings=1)
+    assert report.exit_code == 1
+    assert heard == list(range(1, report.blocks + 1))
+    (finding,) = report.findings
+    assert [check.name for check in finding.checks] == ["state root, once"]
+    recording = load(finding.write(tmp_path))
+    assert len(recording.transactions) == 1
+    assert len(recording.traces[0]) <= 2
+    assert [check.name for check in replay(recording, LosesTips()).differences] == [
+        "state root, cold",
+        "state root, warm",
+    ]
+    assert replay(recording, Stock()).equal
+    assert json.loads(json.dumps(report.to_dict()))["findings"][0]["transactions"] >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "workers"), [("serial", 1), ("process", 2), ("process", 4)])
+def test_the_executor_equals_py_evm_on_random_blocks(backend: str, workers: int) -> None:
+    subject = Parallel(workers, backend)
+    report = run_fuzz(subject, seconds=8, seed=100 + workers, max_findings=1)
+    assert [finding.to_dict() for finding in report.findings] == []
+    assert report.account.parallel > 0.7 * report.account.blocks > 0
