@@ -29,8 +29,7 @@ from parallel_evm.scheduling.forecast import Forecaster
 from parallel_evm.speculation.rules import lean_methods
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.workers.local import RuleBook
-from parallel_evm.workers.process import RulesNotPortable
-from parallel_evm.workers.session import Pool
+from parallel_evm.workers.session import CannotServe, Pool
 from parallel_evm.workers.shared import pool_for
 
 T = TypeVar("T")
@@ -71,7 +70,7 @@ class Engine:
                         backend=self.config.backend,
                         wants_report=self.config.on_block is not None,
                     )
-            except RulesNotPortable as error:
+            except CannotServe as error:
                 reason = str(error)
             else:
                 self._tell(report)
@@ -86,7 +85,6 @@ class Engine:
     def _reason_to_fall_back(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
     ) -> str | None:
-        original = vm.sequential_vm_class
         count = len(transactions)
         if count < self.config.min_transactions:
             return (
@@ -94,15 +92,17 @@ class Engine:
                 f"({self.config.min_transactions})"
             )
         for name in ("apply_all_transactions", "apply_transaction"):
-            if not is_stock_method(original, name):
-                return f"{original.__name__}.{name} is customised"
-        if not issubclass(original, ByzantiumVM):
+            if not _is_stock(type(vm), name):
+                return f"{type(vm).__name__}.{name} is customised"
+        if not issubclass(type(vm), ByzantiumVM):
             return "receipts before Byzantium carry a state root per transaction"
         if base_header.block_number != vm.get_header().block_number:
             return "the header is for another block than the VM"  # py-evm refuses it
         if not isinstance(vm.state._account_db, MerkleState):
             database = type(vm.state._account_db).__name__
             return f"the state keeps its accounts in a customised database ({database})"
+        if type(vm.state) is not vm.parallel_state_class:
+            return f"{type(vm).__name__} got another state class after it was parallelized"
         return None
 
     def _usable_pool(self) -> Pool:
@@ -137,6 +137,7 @@ class ParallelVM:
     parallel_engine: ClassVar[Engine]
     sequential_vm_class: ClassVar[type[VM]]
     sequential_state_class: ClassVar[Any]
+    parallel_state_class: ClassVar[Any]
 
     def apply_all_transactions(
         self, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
@@ -194,20 +195,39 @@ def _parallel_chain(chain: Any, engine: Engine) -> Any:
 
 def _parallel_vm(vm: Any, engine: Engine) -> Any:
     use_fast_keccak()
-    vm = getattr(vm, "sequential_vm_class", vm)  # never two engines around one VM
+    if "parallel_engine" in vars(vm):
+        vm = vm.sequential_vm_class  # ours already: never two engines around one VM
     state = vm.get_state_class()
+    state = vars(state).get("sequential_state_class", state)
+    parallel_state = state
+    if state.account_db_class is AccountDB:
+        parallel_state = _subclass(
+            state,
+            (state,),
+            {
+                "account_db_class": engine.merkle_state,
+                "sequential_state_class": state,
+                **lean_methods(state),
+            },
+        )
     namespace: dict[str, Any] = {
         "parallel_engine": engine,
         "sequential_vm_class": vm,
         "sequential_state_class": state,
+        "parallel_state_class": parallel_state,
+        "_state_class": parallel_state,
     }
-    if state.account_db_class is AccountDB:
-        namespace["_state_class"] = _subclass(
-            state,
-            (state,),
-            {"account_db_class": engine.merkle_state, **lean_methods(state)},
-        )
-    return _subclass(vm, (ParallelVM, vm), namespace)
+    # A subclass of a parallel VM brings `ParallelVM` along.
+    bases = (vm,) if issubclass(vm, ParallelVM) else (ParallelVM, vm)
+    return _subclass(vm, bases, namespace)
+
+
+def _is_stock(vm_class: type, name: str) -> bool:
+    """Does the VM, apart from ourselves, have this method from py-evm?"""
+    for base in vm_class.__mro__:
+        if base is not ParallelVM and name in vars(base):
+            return is_stock_method(base, name)
+    return False
 
 
 def _subclass(like: Any, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:

@@ -69,8 +69,9 @@ class TrieSource(CachedSource):
 
     def storage_root(self, address: bytes) -> bytes:
         """Root of the account's storage trie; the blank root where there is none."""
-        self.account(address)
-        return self._storage_roots.get(address, BLANK_ROOT_HASH)
+        with self._lock:
+            self.account(address)
+            return self._storage_roots.get(address, BLANK_ROOT_HASH)
 
     def load_slot(self, address: bytes, slot: int) -> int:
         validate_uint256(slot, title="Storage Slot")
@@ -110,18 +111,19 @@ class TrieSource(CachedSource):
         ``overlay`` holds the nodes between the two roots until the database does.
         """
         after = TrieSource(self._db, root, overlay)
-        after._accounts, self._accounts = self._accounts, {}
-        after._slots, self._slots = self._slots, {}
-        after._codes, self._codes = self._codes, {}
-        after._storage_roots, self._storage_roots = self._storage_roots, {}
-        after._room, self._room = self._room, self._capacity
-        after.lineage = self.lineage
-        after.version = self.version + 1
-        after._history = self._history
-        after._history.append(changes)
-        # The old object's reads may leave the lineage's cache behind, never enter it.
-        self.lineage = os.urandom(8)
-        self._history = deque(maxlen=HISTORY_LENGTH)
+        with self._lock:
+            after._accounts, self._accounts = self._accounts, {}
+            after._slots, self._slots = self._slots, {}
+            after._codes, self._codes = self._codes, {}
+            after._storage_roots, self._storage_roots = self._storage_roots, {}
+            after._room, self._room = self._room, self._capacity
+            after.lineage = self.lineage
+            after.version = self.version + 1
+            after._history = self._history
+            after._history.append(changes)
+            # The old object's reads may leave the lineage's cache behind, never enter it.
+            self.lineage = os.urandom(8)
+            self._history = deque(maxlen=HISTORY_LENGTH)
         after.advance(changes)
         for address, storage_root in storage_roots.items():
             if storage_root == BLANK_ROOT_HASH:

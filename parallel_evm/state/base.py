@@ -8,6 +8,7 @@ itself in a worker).
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from parallel_evm.state.source import Account, AccountSource
@@ -28,13 +29,19 @@ class Changes:
 
 
 class CachedSource(AccountSource):
-    """Flat dictionaries over a slower place to load from."""
+    """Flat dictionaries over a slower place to load from.
+
+    Safe to read from several threads, also while its cache moves on to the next block.
+    """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self._accounts: dict[bytes, Account | None] = {}
         self._slots: dict[bytes, dict[int, int]] = {}
         self._codes: dict[bytes, bytes] = {}
         self._room = self._capacity = capacity
+        # Without it, a value that one thread loaded could enter the cache after another thread
+        # moved that cache on to a later state.
+        self._lock = threading.RLock()
 
     def load_account(self, address: bytes) -> Account | None:
         raise NotImplementedError
@@ -46,29 +53,32 @@ class CachedSource(AccountSource):
         raise NotImplementedError
 
     def account(self, address: bytes) -> Account | None:
-        try:
-            return self._accounts[address]
-        except KeyError:
-            account = self._accounts[address] = self.load_account(address)
-            self._room -= 1
-            return account
+        with self._lock:
+            try:
+                return self._accounts[address]
+            except KeyError:
+                account = self._accounts[address] = self.load_account(address)
+                self._room -= 1
+                return account
 
     def slot(self, address: bytes, slot: int) -> int:
-        known = self._slots.get(address)
-        if known is None:
-            known = self._slots[address] = {}
-        value = known.get(slot)
-        if value is None:
-            value = known[slot] = self.load_slot(address, slot)
-            self._room -= 1
-        return value
+        with self._lock:
+            known = self._slots.get(address)
+            if known is None:
+                known = self._slots[address] = {}
+            value = known.get(slot)
+            if value is None:
+                value = known[slot] = self.load_slot(address, slot)
+                self._room -= 1
+            return value
 
     def code(self, code_hash: bytes) -> bytes:
-        code = self._codes.get(code_hash)
-        if code is None:
-            code = self._codes[code_hash] = self.load_code(code_hash)
-            self._room -= 1
-        return code
+        with self._lock:
+            code = self._codes.get(code_hash)
+            if code is None:
+                code = self._codes[code_hash] = self.load_code(code_hash)
+                self._room -= 1
+            return code
 
     def advance(self, changes: Changes) -> None:
         """Move to the state after a block. Drops the cache when it has outgrown its bound."""

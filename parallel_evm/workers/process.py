@@ -29,16 +29,12 @@ from parallel_evm.state.base import Changes
 from parallel_evm.state.keys import Key
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
-from parallel_evm.workers.session import BlockJob
+from parallel_evm.workers.session import BlockJob, CannotServe
 
 _LOOK_AROUND_SECONDS = 0.5
 """How often signs of life are checked while waiting."""
 _START_SECONDS = 60.0
 """How long a process may take until its first sign of life (spawn imports everything)."""
-
-
-class RulesNotPortable(Exception):
-    """The VM's classes or the block's context cannot be sent to another process."""
 
 
 class WorkerHandle:
@@ -48,8 +44,8 @@ class WorkerHandle:
         ours, theirs = context.Pipe(duplex=True)
         self.number = number
         self._deadline = deadline
-        self._life = context.RawValue("d", 0.0)
-        self._started = time.monotonic()
+        self._life = context.RawArray("d", 2)
+        self._started = self._asked = time.monotonic()
         inherited = [*others, ours] if context.get_start_method() == "fork" else []
         self.process = context.Process(
             target=worker.main,
@@ -72,6 +68,7 @@ class WorkerHandle:
         """Raises `WorkerLost` when the worker does not take it."""
         if not self.is_alive():
             raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}")
+        self._asked = time.monotonic()
         try:
             self.conn.send_bytes(data)
         except (OSError, ValueError) as error:
@@ -91,10 +88,15 @@ class WorkerHandle:
         """Is the process there, and has it given a sign of life recently?"""
         if not self.process.is_alive():
             return False
-        last = self._life.value
+        last = self._life[0]
         if last == 0.0:
             return time.monotonic() - self._started < _START_SECONDS
         return bool(time.monotonic() - last < self._deadline)
+
+    def forgot_us(self) -> bool:
+        """Does it wait for work, and has long done so, although it owes us an answer?"""
+        since = max(self._life[1], self._asked)
+        return bool(self._life[1] and time.monotonic() - since > self._deadline)
 
     def how_it_ended(self) -> str:
         code = self.process.exitcode
@@ -146,20 +148,29 @@ class ProcessPool:
         return not self._closed and self._owner == os.getpid()
 
     def open(self, job: BlockJob) -> ProcessSession:
-        """Raises `PoolClosedError`, or `RulesNotPortable` naming what cannot be sent."""
+        """Raises `PoolClosedError`, or `CannotServe` when workers cannot be started or reached."""
         if not self.usable:
             raise PoolClosedError("This worker pool was closed")
         return ProcessSession(self, job)
 
     def handles(self) -> list[WorkerHandle]:
-        """A running worker for every place, started now where there is none."""
+        """The workers, started now where there are none. Raises `CannotServe` if none can."""
+        failure: Exception | None = None
         for number, handle in enumerate(self._handles):
-            if handle is None or not handle.is_alive():
-                if handle is not None:
-                    handle.kill()
-                others = [h.conn for h in self._handles if h is not None and not h.conn.closed]
+            if handle is not None and handle.is_alive():
+                continue
+            if handle is not None:
+                handle.kill()
+                self._handles[number] = None
+            others = [h.conn for h in self._handles if h is not None and not h.conn.closed]
+            try:
                 self._handles[number] = WorkerHandle(number, self._context, self._deadline, others)
-        return [handle for handle in self._handles if handle is not None]
+            except (OSError, AssertionError, RuntimeError) as error:
+                failure = error  # no more processes or files; daemons may not have children
+        running = [handle for handle in self._handles if handle is not None]
+        if not running:
+            raise CannotServe(f"worker processes cannot be started: {failure}") from failure
+        return running
 
     def discard(self, handle: WorkerHandle) -> None:
         """A worker was lost: the next block gets a new one in its place."""
@@ -209,7 +220,7 @@ class ProcessSession:
             fields = {k: v for k, v in vars(context).items() if k != "_prev_hashes"}
             encoded_context = cloudpickle.dumps((type(context), fields))  # type: ignore[no-untyped-call]
         except Exception as error:
-            raise RulesNotPortable(
+            raise CannotServe(
                 f"the execution context cannot be sent to worker processes: {error}"
             ) from error
         try:
@@ -218,7 +229,7 @@ class ProcessSession:
             try:
                 transactions = cloudpickle.dumps(list(job.transactions))  # type: ignore[no-untyped-call]
             except Exception as error:
-                raise RulesNotPortable(
+                raise CannotServe(
                     f"the transactions cannot be sent to worker processes: {error}"
                 ) from error
         return encoded_context, transactions, wire.flatten_effects(job.written)
@@ -233,7 +244,7 @@ class ProcessSession:
             try:
                 rules = cloudpickle.dumps(job.state_class)  # type: ignore[no-untyped-call]
             except Exception as error:
-                raise RulesNotPortable(
+                raise CannotServe(
                     f"{job.state_class.__name__} cannot be sent to worker processes: {error}"
                 ) from error
         known = handle.versions.pop(source.lineage, None)
@@ -344,6 +355,8 @@ class ProcessSession:
                         self._handle(handle, handle.receive())
                     elif not ready and not handle.is_alive():
                         raise WorkerLost(f"worker {handle.number}: {handle.how_it_ended()}")
+                    elif not ready and handle.forgot_us():
+                        raise WorkerLost(f"worker {handle.number}: does not answer")
                 except WorkerLost as error:
                     self._lose(handle, error)
 

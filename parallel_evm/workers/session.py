@@ -16,6 +16,10 @@ from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key
 
 
+class CannotServe(Exception):
+    """This pool cannot work for this block; the text says why. The block runs without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlockJob:
     """All that a worker must know to run any transaction of one block."""
@@ -78,6 +82,8 @@ class Pool(Protocol):
     lock: threading.RLock
     """Held by whoever has a session open."""
 
-    def open(self, job: BlockJob) -> Session: ...
+    def open(self, job: BlockJob) -> Session:
+        """Raises `CannotServe`, and `PoolClosedError` after `close`."""
+        ...
 
     def close(self) -> None: ...

@@ -13,7 +13,7 @@ import pickle
 import signal
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -42,7 +42,11 @@ class Unanswered(Exception):
 
 
 def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> None:
-    """Serve blocks until told to stop, or until the coordinator is gone."""
+    """Serve blocks until told to stop, or until the coordinator is gone.
+
+    ``life`` is shared memory: time of the last sign of life, and since when the worker has had
+    nothing to do (zero while it works), both in seconds of the monotonic clock.
+    """
     for other in inherited:  # ends of other workers' pipes, copied by fork
         with contextlib.suppress(OSError):
             other.close()
@@ -52,12 +56,12 @@ def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> N
     gc.freeze()  # what was inherited is never garbage: do not touch its pages
     threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        Worker(conn).serve()
+        Worker(conn, life).serve()
 
 
 def _live(life: Any, parent: int) -> None:
     while True:
-        life.value = time.monotonic()
+        life[0] = time.monotonic()
         if os.getppid() != parent:
             os._exit(1)
         time.sleep(SIGN_OF_LIFE_SECONDS)
@@ -66,8 +70,9 @@ def _live(life: Any, parent: int) -> None:
 class Worker:
     """State of one worker: what it knows of rules, of chains, and of the block at hand."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, life: Any) -> None:
         self._conn = conn
+        self._life = life
         self._rules: dict[int, Any] = {}
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
@@ -78,10 +83,12 @@ class Worker:
         self._cancelled = False
         self._failure: str | None = None
         self._cpu = 0.0
+        self._deferred: deque[tuple[Any, ...]] = deque()
+        """Requests that arrived while an answer was waited for."""
 
     def serve(self) -> None:
         while True:
-            message = wire.decode(self._conn.recv_bytes())
+            message = self._next()
             tag = message[0]
             if tag == wire.OPEN:
                 self._open(*message[1:])
@@ -94,6 +101,14 @@ class Worker:
                 self._run(*message[1:])
             elif tag == wire.STOP:
                 return
+
+    def _next(self) -> tuple[Any, ...]:
+        if self._deferred:
+            return self._deferred.popleft()
+        self._life[1] = time.monotonic()  # idle from now on
+        message = wire.decode(self._conn.recv_bytes())
+        self._life[1] = 0.0
+        return message
 
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
@@ -196,8 +211,11 @@ class Worker:
             pending.clear()
 
     def _take_cancel(self) -> None:
-        if wire.decode(self._conn.recv_bytes())[0] == wire.CANCEL:
+        message = wire.decode(self._conn.recv_bytes())
+        if message[0] == wire.CANCEL:
             self._cancelled = True
+        else:
+            self._deferred.append(message)
 
     def _fetch(self, wants: Sequence[Want]) -> Sequence[Any]:
         self._send((wire.FETCH, list(wants)))
@@ -210,6 +228,8 @@ class Worker:
                 return answers
             if message[0] == wire.CANCEL:
                 self._cancelled = True
+            else:
+                self._deferred.append(message)
 
     def _fetch_ancestors(self, depth: int, count: int) -> Sequence[bytes]:
         (answer,) = self._fetch([(wire.ANCESTORS, depth, count)])
