@@ -56,20 +56,17 @@ def test_one_account_is_enough(execute: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accounts", [1, 2, 5, 300])
+@pytest.mark.parametrize("accounts", [2, 300])
 @pytest.mark.parametrize("name", names())
 def test_any_number_of_accounts_is_enough(name: str, accounts: int, execute: Any) -> None:
-    run = execute(build(name, transactions=60, accounts=accounts, hot_ratio=0.3, blocks=2))
+    run = execute(build(name, transactions=30, accounts=accounts, hot_ratio=0.3, blocks=2))
     assert errors(run) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hot_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("name", names())
-def test_every_transaction_succeeds_in_large_blocks(
-    name: str, hot_ratio: float, execute: Any
-) -> None:
-    run = execute(build(name, transactions=150, blocks=6, hot_ratio=hot_ratio, seed=3))
+def test_every_transaction_succeeds_in_many_blocks(name: str, execute: Any) -> None:
+    run = execute(build(name, transactions=50, blocks=7, hot_ratio=0.25, seed=3))
     assert errors(run) == []
 
 
@@ -77,7 +74,7 @@ def test_every_transaction_succeeds_in_large_blocks(
 @pytest.mark.parametrize("fork_name", since("london"))
 @pytest.mark.parametrize("name", names())
 def test_contracts_run_on_every_fork_since_london(name: str, fork_name: str, execute: Any) -> None:
-    run = execute(build(name, transactions=20, accounts=8, fork=fork_name))
+    run = execute(build(name, transactions=10, accounts=4, fork=fork_name))
     assert errors(run) == []
 
 
