@@ -35,7 +35,7 @@ class Workload:
     seed: int
 
     blocks: tuple[tuple[SignedTransactionAPI, ...], ...] = field(repr=False)
-    """The transactions of each block; the first block is number 1."""
+    """The transactions of each block, in order; `open()` stands just before the first one."""
     labels: Mapping[Address, str] = field(repr=False)
     """What each contract is called, `Stablecoin USDC` for example."""
     artifacts: Mapping[Address, str] = field(repr=False)

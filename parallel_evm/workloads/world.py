@@ -4,10 +4,11 @@ Responsible for: accounts with money, contracts deployed by real creation transa
 calls that must succeed, balances and allowances written straight into storage, and signing what
 the scenarios want sent, with the right nonces.
 Talks to: one py-evm state, the state of the genesis block while it is being made.
-Never: makes blocks, or chooses what the transactions of a workload are.
+Never: chooses what the transactions of a workload are.
 
-Everything that happens here happens inside the genesis block, so a chain opened on the finished
-world has no history: its next block is number 1.
+Everything that is prepared here happens inside the genesis block, so a chain opened on the finished
+world has no history, except for blocks that a scenario has scheduled: its next block is number 1
+in most workloads.
 """
 
 from __future__ import annotations
