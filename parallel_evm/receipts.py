@@ -20,7 +20,8 @@ from eth.vm.forks.byzantium.constants import (
 )
 from eth.vm.forks.cancun.state import get_total_blob_gas
 
-from parallel_evm.speculation.result import Outcome
+from parallel_evm.merkle.nodes import node_of, string_item
+from parallel_evm.speculation.result import LogEntry, Outcome
 from parallel_evm.speculation.stock import is_stock_method
 
 _METHODS: Final = (
@@ -123,7 +124,29 @@ def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
         logs=[Log(address, topics, data) for _, address, topics, data in outcome.raw_log_entries],
         bloom=outcome.bloom,
     )
+    receipt._cached_rlp = encode_receipt(
+        receipt.state_root, gas_used, outcome.bloom, outcome.raw_log_entries
+    )
     if isinstance(transaction, TypedTransaction) and transaction.type_id is not None:
         wrap = transaction.receipt_builder.typed_receipt_class
         return wrap(transaction.type_id, receipt)
     return receipt
+
+
+def encode_receipt(status: bytes, gas_used: int, bloom: int, logs: Sequence[LogEntry]) -> bytes:
+    """The RLP of a receipt (without a type byte), equal to what its sedes would make of it."""
+    gas = gas_used.to_bytes((gas_used.bit_length() + 7) // 8, "big")
+    encoded_logs = b"".join(
+        node_of(
+            string_item(address)
+            + node_of(b"".join(b"\xa0" + topic.to_bytes(32, "big") for topic in topics))
+            + string_item(data)
+        )
+        for _, address, topics, data in logs
+    )
+    return node_of(
+        string_item(status)
+        + string_item(gas)
+        + string_item(bloom.to_bytes(256, "big"))
+        + node_of(encoded_logs)
+    )

@@ -19,6 +19,7 @@ from eth.db.account import AccountDB
 from eth.vm.base import VM
 from eth.vm.forks.byzantium import ByzantiumVM
 
+from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport
 from parallel_evm.block import BlockResult, execute
 from parallel_evm.config import ParallelConfig
 from parallel_evm.hashing import use_fast_keccak
@@ -131,7 +132,7 @@ class Engine:
             self.config.on_block(report)
 
 
-class ParallelVM:
+class ParallelVM(LeanAssembly):
     """Mixed into a VM class by `parallelize`."""
 
     parallel_engine: ClassVar[Engine]
@@ -190,7 +191,8 @@ def _parallel_chain(chain: Any, engine: Engine) -> Any:
         if vm not in wrapped:
             wrapped[vm] = _parallel_vm(vm, engine)
         configuration.append((start_block, wrapped[vm]))
-    return _subclass(chain, (chain,), {"vm_configuration": tuple(configuration)})
+    bases = (chain,) if issubclass(chain, LeanImport) else (LeanImport, chain)
+    return _subclass(chain, bases, {"vm_configuration": tuple(configuration)})
 
 
 def _parallel_vm(vm: Any, engine: Engine) -> Any:
@@ -216,6 +218,7 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
         "sequential_state_class": state,
         "parallel_state_class": parallel_state,
         "_state_class": parallel_state,
+        "lean": all(_is_stock(vm, name) for name in REPLACED),
     }
     # A subclass of a parallel VM brings `ParallelVM` along.
     bases = (vm,) if issubclass(vm, ParallelVM) else (ParallelVM, vm)
@@ -225,7 +228,7 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
 def _is_stock(vm_class: type, name: str) -> bool:
     """Does the VM, apart from ourselves, have this method from py-evm?"""
     for base in vm_class.__mro__:
-        if base is not ParallelVM and name in vars(base):
+        if base not in (ParallelVM, LeanAssembly) and name in vars(base):
             return is_stock_method(base, name)
     return False
 

@@ -1,0 +1,169 @@
+"""Putting a block together around its transactions, once and in bulk.
+
+py-evm builds the transaction trie node by node (and again to validate it), deep-copies all
+transactions whenever a header field changes, and reads an imported block back from the database to
+return it. `LeanAssembly` (mixed into VMs) and `LeanImport` (mixed into chains) do the same with bulk
+tries and without the copies. Where a VM customised one of the methods replaced here, its own run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+import rlp.codec
+from eth._utils.db import get_parent_header
+from eth.abc import (
+    BlockAndMetaWitness,
+    BlockAPI,
+    BlockHeaderAPI,
+    BlockPersistResult,
+    ReceiptAPI,
+    SignedTransactionAPI,
+    WithdrawalAPI,
+)
+from eth.constants import MAX_UNCLES
+from eth.validation import validate_length_lte
+from eth.vm.base import VM
+from eth.vm.forks.cancun import CancunVM
+from eth_typing import Hash32
+from eth_utils.exceptions import ValidationError
+
+from parallel_evm.hashing import keccak
+from parallel_evm.merkle.update import index_trie
+
+REPLACED: Final = (
+    "finalize_block",
+    "pack_block",
+    "set_block_transactions_and_withdrawals",
+    "validate_block",
+)
+"""VM methods that `LeanAssembly` replaces; lean only where all of them are py-evm's."""
+
+
+class LeanAssembly:
+    """Block assembly for VMs; `lean` says whether this VM class lets it."""
+
+    lean: ClassVar[bool] = False
+
+    def set_block_transactions_and_withdrawals(
+        self,
+        base_block: Any,
+        new_header: BlockHeaderAPI,
+        transactions: Sequence[SignedTransactionAPI],
+        receipts: Sequence[ReceiptAPI],
+        withdrawals: Sequence[WithdrawalAPI] | None = None,
+    ) -> BlockAPI:
+        vm: Any = super()
+        if not self.lean:
+            block: BlockAPI = vm.set_block_transactions_and_withdrawals(
+                base_block, new_header, transactions, receipts, withdrawals=withdrawals
+            )
+            return block
+        fields: dict[str, Any] = {"transactions": transactions}
+        roots = {
+            "transaction_root": self._store_trie(transactions),
+            "receipt_root": self._store_trie(receipts),
+        }
+        if withdrawals:
+            roots["withdrawals_root"] = self._store_trie(withdrawals)
+            fields["withdrawals"] = withdrawals
+        block = base_block.copy(header=new_header.copy(**roots), **fields)
+        return block
+
+    def _store_trie(self, items: Sequence[Any]) -> bytes:
+        trie = index_trie([item.encode() for item in items])
+        this: Any = self
+        this.chaindb.persist_trie_data_dict(trie.nodes)
+        return trie.root
+
+    def pack_block(self, block: Any, *args: Any, **kwargs: Any) -> BlockAPI:
+        vm: Any = super()
+        if not self.lean:
+            packed: BlockAPI = vm.pack_block(block, *args, **kwargs)
+            return packed
+        packed = vm.pack_block(block.copy(transactions=()), *args, **kwargs)
+        return packed.copy(transactions=block.transactions)
+
+    def finalize_block(self, block: Any) -> BlockAndMetaWitness:
+        vm: Any = super()
+        if not self.lean:
+            result: BlockAndMetaWitness = vm.finalize_block(block)
+            return result
+        bare: Any = vm.finalize_block(block.copy(transactions=()))
+        return BlockAndMetaWitness(
+            bare.block.copy(transactions=block.transactions), bare.meta_witness
+        )
+
+    def validate_block(self, block: Any) -> None:
+        vm: Any = super()
+        if not self.lean:
+            vm.validate_block(block)
+            return
+        this: Any = self
+        _validate_block(this, block)
+        if isinstance(self, CancunVM):
+            self.validate_block_blobs(block)
+
+
+def _validate_block(vm: VM, block: Any) -> None:
+    """``VM.validate_block`` of py-evm, check by check, with the transaction trie in bulk."""
+    header = block.header
+    if not isinstance(block, vm.get_block_class()):
+        raise ValidationError(
+            f"This vm ({vm!r}) is not equipped to validate a block of type {block!r}"
+        )
+    if block.is_genesis:
+        validate_length_lte(
+            header.extra_data, vm.extra_data_max_bytes, title="BlockHeader.extra_data"
+        )
+    else:
+        vm.validate_header(header, get_parent_header(header, vm.chaindb))
+    transaction_root = index_trie([item.encode() for item in block.transactions]).root
+    if transaction_root != header.transaction_root:
+        raise ValidationError(
+            f"Block's transaction_root ({header.transaction_root!r}) "
+            f"does not match expected value: {transaction_root!r}"
+        )
+    if len(block.uncles) > MAX_UNCLES:
+        raise ValidationError(
+            f"Blocks may have a maximum of {MAX_UNCLES} uncles.  Found {len(block.uncles)}."
+        )
+    if not vm.chaindb.exists(header.state_root):
+        state_root = vm.state.make_state_root()
+        if state_root != header.state_root:
+            raise ValidationError(
+                "`state_root` does not match or was not found in the db.\n"
+                f"- state_root: {header.state_root!r}"
+            )
+    uncles_hash = keccak(rlp.codec.encode(block.uncles))  # type: ignore[no-untyped-call]
+    if uncles_hash != header.uncles_hash:
+        raise ValidationError(
+            "`uncles_hash` and block `uncles` do not match.\n"
+            f" - num_uncles       : {len(block.uncles)}\n"
+            f" - block uncle_hash : {uncles_hash!r}\n"
+            f" - header uncle_hash: {header.uncles_hash!r}"
+        )
+
+
+class LeanImport:
+    """A chain that remembers the block it is persisting instead of reading it back."""
+
+    _persisting: BlockAPI | None = None
+
+    def persist_block(self, block: BlockAPI, perform_validation: bool = True) -> BlockPersistResult:
+        chain: Any = super()
+        self._persisting = block
+        try:
+            result: BlockPersistResult = chain.persist_block(block, perform_validation)
+            return result
+        finally:
+            self._persisting = None
+
+    def get_block_by_hash(self, block_hash: Hash32) -> BlockAPI:
+        block = self._persisting
+        if block is not None and block.hash == block_hash:
+            return block
+        chain: Any = super()
+        found: BlockAPI = chain.get_block_by_hash(block_hash)
+        return found

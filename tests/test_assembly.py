@@ -1,0 +1,87 @@
+"""Blocks are put together, and refused, as py-evm does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import rlp
+from eth_utils import ValidationError
+
+from parallel_evm import ParallelConfig, parallelize
+from parallel_evm.workloads import build
+
+SERIAL = ParallelConfig(backend="serial", min_transactions=1)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Any:
+    return build("transfers", transactions=6, accounts=4, blocks=2)
+
+
+def test_the_class_of_a_stock_vm_is_lean(scene) -> None:
+    chain = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    assert chain.get_vm().lean
+
+
+def test_a_vm_that_finalizes_blocks_its_own_way_is_asked(scene) -> None:
+    (_, vm_class), *_ = scene.chain_class.vm_configuration
+
+    class OwnFinalization(vm_class):
+        asked = 0
+
+        def finalize_block(self, block):
+            type(self).asked += len(block.transactions)
+            return super().finalize_block(block)
+
+    Chain = scene.chain_class.configure(vm_configuration=((0, OwnFinalization),))
+    parallel = scene.open(parallelize(Chain, config=SERIAL))
+    expected = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    found = parallel.import_block(expected).imported_block
+    assert found.hash == expected.hash
+    assert type(parallel.get_vm()).asked == 6
+    assert not parallel.get_vm().lean
+
+
+def test_import_returns_the_blocks_that_became_canonical(scene) -> None:
+    sequential = scene.open()
+    parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    for transactions in scene.blocks:
+        block = sequential.mine_all(transactions)[0].imported_block
+        result = parallel.import_block(block)
+        assert [b.hash for b in result.new_canonical_blocks] == [block.hash]
+        assert result.old_canonical_blocks == ()
+        again = parallel.get_block_by_hash(block.hash)
+        assert again is not block
+        assert rlp.encode(again) == rlp.encode(block)
+        assert [r.encode() for r in again.get_receipts(parallel.chaindb)] == [
+            r.encode() for r in block.get_receipts(sequential.chaindb)
+        ]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["transaction_root", "state_root", "uncles_hash", "parent_hash", "base_fee_per_gas"],
+)
+def test_a_wrong_block_is_refused_with_py_evms_words(scene, field: str) -> None:
+    sequential = scene.open()
+    parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    block = sequential.mine_all(scene.blocks[0])[0].imported_block
+    wrong = 12345 if field == "base_fee_per_gas" else bytes(31) + b"\x07"
+    forged = block.copy(header=block.header.copy(**{field: wrong}))
+    texts = []
+    for chain in (scene.open(), parallel):
+        vm = chain.get_vm(forged.header)
+        with pytest.raises(Exception) as refusal:
+            vm.validate_block(forged)
+        texts.append((type(refusal.value), str(refusal.value)))
+    assert texts[0] == texts[1]
+
+
+def test_transactions_that_do_not_match_the_root_are_refused(scene) -> None:
+    parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    forged = block.copy(transactions=block.transactions[:-1])
+    with pytest.raises(ValidationError):
+        parallel.import_block(forged)
+    assert parallel.import_block(block).imported_block.hash == block.hash
