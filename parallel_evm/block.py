@@ -37,6 +37,8 @@ BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
 _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
+_WORTH_PROBING = 4
+
 
 class Forecasts(Protocol):
     """What the flow needs of `scheduling.forecast.Forecaster`."""
@@ -181,14 +183,10 @@ class _Flow:
                 zip(transactions, self._senders, strict=True)
             )
         ]
-        lanes = plan(forecasts, self._workers)
-        hints = [
-            self._hints(transaction, sender, forecast)
-            for transaction, sender, forecast in zip(
-                transactions, self._senders, forecasts, strict=True
-            )
-        ]
-        self._session.start(lanes, self._senders, hints)
+        hints = self._all_hints(forecasts)
+        if self._probe(forecasts, hints):
+            hints = self._all_hints(forecasts)
+        self._session.start(plan(forecasts, self._workers), self._senders, hints)
         clock.senders = recovered - started
         clock.forecast = time.perf_counter() - recovered
 
@@ -202,6 +200,48 @@ class _Flow:
                 self._senders[index] = sender
                 if sender is not None:
                     remember_sender(transactions[index], sender)
+
+    def _probe(self, forecasts: list[Any], hints: list[list[Key]]) -> bool:
+        """Learn what unknown functions touch from one call of each, and forecast the others anew.
+
+        Without it all calls of a function would share a lane the first time it is seen. Where
+        only few would profit, the extra execution is not worth it.
+        """
+        if self._workers == 1:
+            return False
+        calls: dict[bytes, list[int]] = {}
+        for forecast in forecasts:
+            if not forecast.known:
+                transaction = self._job.transactions[forecast.index]
+                calls.setdefault(transaction.to + transaction.data[:4], []).append(forecast.index)
+        groups = [indices for indices in calls.values() if len(indices) >= _WORTH_PROBING]
+        if not groups:
+            return False
+        probes = [indices[0] for indices in groups]
+        for index, found in zip(
+            probes, self._session.probe(probes, self._senders, hints), strict=True
+        ):
+            self._trails[index].attempts += 1
+            if found is not None:
+                self._learn(index, found)
+        for indices in groups:
+            for index in indices:
+                forecasts[index] = self._forecasts.forecast(
+                    index, self._job.transactions[index], self._senders[index]
+                )
+        return True
+
+    def _learn(self, index: int, speculation: Speculation) -> None:
+        transaction = self._job.transactions[index]
+        self._forecasts.learn(transaction, self._senders[index], speculation)
+
+    def _all_hints(self, forecasts: list[Any]) -> list[list[Key]]:
+        return [
+            self._hints(transaction, sender, forecast)
+            for transaction, sender, forecast in zip(
+                self._job.transactions, self._senders, forecasts, strict=True
+            )
+        ]
 
     def _hints(self, transaction: Any, sender: bytes | None, forecast: Any) -> list[Key]:
         """Keys worth having before the transaction starts."""
@@ -286,7 +326,7 @@ class _Flow:
         self.committed.witness(speculation.observations)
         if speculation.traces is not None:
             self.committed.resume(speculation.traces)
-        self._forecasts.learn(transaction, self._senders[index], speculation)
+        self._learn(index, speculation)
         trail = self._trails[index]
         trail.seconds = speculation.seconds
         trail.speculation = speculation

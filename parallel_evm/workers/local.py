@@ -46,6 +46,12 @@ class RuleBook:
         return derived
 
 
+def _probe(
+    job: BlockJob, rules: Callable[[Any], Any], indices: Sequence[int]
+) -> list[Speculation | None]:
+    return [new_speculator(job, rules).run(index, job.transactions[index]) for index in indices]
+
+
 class SerialPool:
     """One lane, run on demand in the caller's thread."""
 
@@ -69,11 +75,20 @@ class SerialSession:
         self.lost: list[str] = []
         self.worker_cpu = 0.0
         self._job = job
+        self._rules = rules
         self._speculator = new_speculator(job, rules)
         self._cancelled = False
 
     def senders(self, indices: Sequence[int]) -> list[bytes | None]:
         return [recover_sender(self._job.transactions[index]) for index in indices]
+
+    def probe(
+        self,
+        indices: Sequence[int],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> list[Speculation | None]:
+        return _probe(self._job, self._rules, indices)
 
     def start(
         self,
@@ -129,6 +144,14 @@ class ThreadSession:
 
     def senders(self, indices: Sequence[int]) -> list[bytes | None]:
         return [recover_sender(self._job.transactions[index]) for index in indices]
+
+    def probe(
+        self,
+        indices: Sequence[int],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> list[Speculation | None]:
+        return _probe(self._job, self._rules, indices)
 
     def start(
         self,

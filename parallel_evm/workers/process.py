@@ -283,11 +283,31 @@ class ProcessSession:
         # by whoever runs it.
         return [found.get(index) for index in indices]
 
+    def probe(
+        self,
+        indices: Sequence[int],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> list[Speculation | None]:
+        places = max(1, len(self._handles))
+        self._run([indices[place::places] for place in range(places)], senders, hints, True)
+        self._pump_until(lambda: not self._busy)
+        return [self._results.pop(index, None) for index in indices]
+
     def start(
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
         hints: Sequence[Sequence[Key]],
+    ) -> None:
+        self._run(lanes, senders, hints, False)
+
+    def _run(
+        self,
+        lanes: Sequence[Sequence[int]],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+        apart: bool,
     ) -> None:
         idle = [h for h in self._handles.values() if h.number not in self._busy]
         for place, lane in enumerate(lanes):
@@ -299,7 +319,7 @@ class ProcessSession:
             handle = idle[place]
             keys = list(dict.fromkeys(key for index in lane for key in hints[index]))
             self._waiting[handle.number] = list(lane)
-            message = (wire.RUN, list(lane), [senders[index] for index in lane], keys)
+            message = (wire.RUN, list(lane), [senders[index] for index in lane], keys, apart)
             if not self._ask(handle, message):
                 self._give_up(handle.number)
 

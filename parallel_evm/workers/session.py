@@ -49,6 +49,18 @@ class Session(Protocol):
         """Recover the senders of these transactions; None where the signature is not valid."""
         ...
 
+    def probe(
+        self,
+        indices: Sequence[int],
+        senders: Sequence[bytes | None],
+        hints: Sequence[Sequence[Key]],
+    ) -> list[Speculation | None]:
+        """Run each of these transactions by itself, on the state before the block.
+
+        Only to learn what they touch: the results are not kept, and no lane sees them.
+        """
+        ...
+
     def start(
         self,
         lanes: Sequence[Sequence[int]],

@@ -22,7 +22,7 @@ written effects, lineage, version, changes to get there or None to start afresh)
 SENDERS: Final = 1
 """(SENDERS, indices)"""
 RUN: Final = 2
-"""(RUN, indices, senders, hints)"""
+"""(RUN, indices, senders, hints, whether each runs by itself)"""
 ANSWER: Final = 3
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
 CANCEL: Final = 4

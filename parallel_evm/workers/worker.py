@@ -77,8 +77,8 @@ class Worker:
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
         self._speculator: Speculator | None = None
-        self._block: tuple[int, Any, FlatState]
-        """Rules token, execution context and lane of the block at hand."""
+        self._block: tuple[int, Any, Effects]
+        """Rules token, execution context, and what the block at hand wrote before it began."""
         self._transactions: Sequence[Any] = ()
         self._cancelled = False
         self._failure: str | None = None
@@ -150,10 +150,8 @@ class Worker:
             execution_context = context_class.__new__(context_class)
             execution_context.__dict__.update(fields)
             execution_context._prev_hashes = CachedIterable(ancestors(self._fetch_ancestors))
-            lane = FlatState(replica)
-            lane.fold(Effects(*written))
             # Building the state reads from it, and we may only fetch while we owe an answer.
-            self._block = (token, execution_context, lane)
+            self._block = (token, execution_context, Effects(*written))
             self._speculator = None
         except Exception as error:
             # The coordinator learns of it at the next request; the block does not depend on us.
@@ -164,6 +162,7 @@ class Worker:
         indices: Sequence[int],
         senders: Sequence[bytes | None],
         hints: Sequence[Any],
+        apart: bool,
     ) -> None:
         reason = self._failure
         pending: list[tuple[Any, ...]] = []
@@ -171,7 +170,8 @@ class Worker:
         if reason is None:
             try:
                 self._replica.prefetch(hints)
-                speculator = self._speculator or self._new_speculator()
+                if self._speculator is None or apart:
+                    self._speculator = self._new_speculator()
                 for index, sender in zip(indices, senders, strict=True):
                     if self._conn.poll(0):
                         self._take_cancel()
@@ -180,7 +180,9 @@ class Worker:
                     transaction = self._transactions[index]
                     if sender is not None:
                         remember_sender(transaction, sender)
-                    speculation = speculator.run(index, transaction)
+                    speculation = self._speculator.run(index, transaction)
+                    if apart:
+                        self._speculator = self._new_speculator()
                     pending.append(wire.flatten(speculation))
                     now = time.perf_counter()
                     if now - flushed > FLUSH_SECONDS:
@@ -194,11 +196,11 @@ class Worker:
         self._send((wire.DONE, reason, time.process_time() - self._cpu))
 
     def _new_speculator(self) -> Speculator:
-        token, execution_context, lane = self._block
-        self._speculator = Speculator(
-            self._rules[token], execution_context, lane, len(self._transactions) - 1
-        )
-        return self._speculator
+        """On a new lane: the state before the block's first transaction."""
+        token, execution_context, written = self._block
+        lane = FlatState(self._replica)
+        lane.fold(written)
+        return Speculator(self._rules[token], execution_context, lane, len(self._transactions) - 1)
 
     def _flush(self, pending: list[tuple[Any, ...]]) -> None:
         if pending:
