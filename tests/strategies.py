@@ -478,15 +478,36 @@ class Misled:
         pass
 
 
+class Laid(Misled):
+    """Forecasts that put transaction ``i`` of every block into lane ``lanes[i]``."""
+
+    def __init__(self, lanes: Sequence[int]) -> None:
+        self._lanes = lanes
+
+    def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
+        lane = bytes([0xF0, self._lanes[index % len(self._lanes)]]) * 10
+        return Forecast(index, frozenset(), frozenset({(lane, 7)}), 21_000, True)
+
+
 def parallel(
-    chain_class: Any, reports: list[BlockReport], misled: int | None = None, **options: Any
+    chain_class: Any,
+    reports: list[BlockReport],
+    misled: int | None = None,
+    lanes: Sequence[int] | None = None,
+    **options: Any,
 ) -> Any:
-    """The chain class parallelized, every block on the parallel path; lanes at random if misled."""
-    settings = {"workers": 2, "backend": "thread", "min_transactions": 1, **options}
+    """The chain class parallelized, every block on the parallel path.
+
+    Lanes are as ``lanes`` says, or at random if ``misled`` (a seed), or as really forecast.
+    """
+    workers = 2 if lanes is None else max(lanes) + 1
+    settings = {"workers": workers, "backend": "thread", "min_transactions": 1, **options}
     made: Any = parallelize(chain_class, config=ParallelConfig(on_block=reports.append, **settings))
-    if misled is not None:
-        for _, vm_class in made.vm_configuration:
+    for _, vm_class in made.vm_configuration:
+        if misled is not None:
             vm_class.parallel_engine._forecaster = Misled(misled, settings["workers"] + 1)
+        if lanes is not None:
+            vm_class.parallel_engine._forecaster = Laid(lanes)
     return made
 
 
