@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/parallel-evm demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 check: $(READY) lint fast
 
@@ -20,7 +20,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 fast: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow and not conformance"
+	$(BIN)/python -m pytest -q -n auto -m "not slow and not conformance"
 
 bench: $(READY)
 	$(BIN)/parallel-evm bench
