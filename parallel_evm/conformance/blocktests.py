@@ -51,6 +51,7 @@ from rlp.exceptions import RLPException
 
 from parallel_evm.conformance.inputs import InputError, Node, read_json
 from parallel_evm.conformance.subject import Account, Stock, Subject
+from parallel_evm.conformance.walk import what_is_missing
 
 REFUSALS = (ValidationError, PyEVMError, RLPException, TypeError, ValueError, AssertionError)
 """The kinds of exception by which py-evm refuses a block; its own fixture runner accepts them."""
@@ -397,13 +398,12 @@ def _tip_complaint(content: _Case, chain: ChainAPI) -> str:
     if content.post_root is not None and head.state_root != content.post_root:
         return f"postStateHash: 0x{head.state_root.hex()}, expected 0x{content.post_root.hex()}"
     if content.post is not None:
-        # The root is right here already; this reads the accounts back, so that a node which was
-        # never written does not go unnoticed.
         try:
             verify_state(content.post, _state_at(chain, head))
         except AssertionError as difference:
             return f"postState: {' '.join(str(difference).split())}"
-    return ""
+    missing = what_is_missing(chain.chaindb.db, head.state_root)
+    return f"not written to the database: {missing}" if missing else ""
 
 
 def _state_at(chain: ChainAPI, head: BlockHeaderAPI) -> Any:
@@ -582,13 +582,13 @@ def _run_file(file: Path, cases: tuple[CaseId, ...], subject: Subject) -> Iterat
         for case in cases:
             yield _unusable(case, problem)
         return
-    with _quiet_py_evm():
+    with quiet_py_evm():
         for case in cases:
             yield run_case(case, entries[case.name], subject)
 
 
 @contextmanager
-def _quiet_py_evm() -> Iterator[None]:
+def quiet_py_evm() -> Iterator[None]:
     """Keep py-evm's warnings about refused blocks, which are expected here, off the screen."""
     logger, silence = logging.getLogger("eth"), logging.NullHandler()
     logger.addHandler(silence)

@@ -1,8 +1,9 @@
 """Differential fuzzing: random blocks, sequentially and by a subject, until the time is up.
 
-A difference is cut down to the smallest block that still shows it and kept as a self-contained
-JSON case that `replay` takes. Block `index` of a seed is always the same block. This module draws
-no randomness of its own and prints nothing.
+Most draws are one block at the seam; every fourth is a small chain with a fork in it. A difference
+is cut down to the smallest draw that still shows it and kept as a self-contained JSON case: a
+block for `replay`, a chain for `blocktests`. Draw `index` of a seed is always the same. This module
+draws no randomness of its own and prints nothing.
 """
 
 from __future__ import annotations
@@ -15,33 +16,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parallel_evm.conformance.blocktests import CaseId, Verdict, quiet_py_evm, run_case
+from parallel_evm.conformance.chains import blockchain_test
 from parallel_evm.conformance.compose import compose, drafted
-from parallel_evm.conformance.replay import Check, Comparison, compare
+from parallel_evm.conformance.inputs import Node
+from parallel_evm.conformance.replay import Check, compare
 from parallel_evm.conformance.scenario import Scenario, scenario
 from parallel_evm.conformance.shrink import shrunk
 from parallel_evm.conformance.subject import Account, Subject
 
+CHAIN_EVERY = 4
+"""The last of so many draws is run as a chain."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One draw run both ways: what differs, and what py-evm made of it."""
+
+    differences: tuple[Check, ...]
+    blocks: int
+    refused: int
+
 
 @dataclass(frozen=True)
 class Finding:
-    """A block that the subject runs otherwise than sequential py-evm, cut down to what shows it.
+    """A draw that the subject runs otherwise than sequential py-evm, cut down to what shows it.
 
-    `transactions` is how many the block had before it was cut down. `alone` is False where the
-    difference did not show again on a fresh executor; then the block is kept whole, and running
-    the seed's blocks up to `index` may be needed to see it.
+    `kind` is "block" or "chain". `transactions` is how many there were before it was cut down.
+    `alone` is False where the difference did not show again on a fresh executor; then the draw is
+    kept whole, and running the seed's draws up to `index` may be needed to see it.
     """
 
     seed: int
     index: int
+    kind: str
     checks: tuple[Check, ...]
     transactions: int
     alone: bool
     case: dict[str, Any]
 
     def write(self, folder: Path) -> Path:
-        """Write the case into the folder; `parallel-evm replay` takes the file."""
+        """Write the case: a block is for `parallel-evm replay`, a chain for `conform`."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"difference-{self.seed}-{self.index}.json"
+        path = folder / f"{self.kind}-{self.seed}-{self.index}.json"
         path.write_text(json.dumps(self.case, indent=1))
         return path
 
@@ -49,6 +66,7 @@ class Finding:
         return {
             "seed": self.seed,
             "index": self.index,
+            "kind": self.kind,
             "transactions": self.transactions,
             "alone": self.alone,
             "checks": [check.to_dict() for check in self.checks],
@@ -58,14 +76,15 @@ class Finding:
 
 @dataclass
 class FuzzReport:
-    """What has been tried and found so far. `refused` counts blocks that py-evm refuses."""
+    """What has been tried and found so far. `refused` counts blocks that py-evm refuses;
+    `transactions` counts drawn ones, each of which may run in several blocks of a chain."""
 
     subject: str
     seed: int
+    draws: int = 0
     blocks: int = 0
     transactions: int = 0
     refused: int = 0
-    gas_used: int = 0
     forks: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     account: Account = field(default_factory=Account)
@@ -79,10 +98,10 @@ class FuzzReport:
         return {
             "subject": self.subject,
             "seed": self.seed,
+            "draws": self.draws,
             "blocks": self.blocks,
             "transactions": self.transactions,
             "refused": self.refused,
-            "gas_used": self.gas_used,
             "forks": dict(self.forks),
             "execution": self.account.to_dict(),
             "seconds": round(self.seconds, 3),
@@ -97,10 +116,12 @@ def run_fuzz(
     first: int = 0,
     progress: Callable[[FuzzReport], None] = lambda report: None,
     max_findings: int = 10,
+    shrink_seconds: float = 60.0,
 ) -> FuzzReport:
-    """Fuzz for so many seconds of wall time, beginning with block `first` of the seed.
+    """Fuzz for so many seconds of wall time, beginning with draw `first` of the seed.
 
-    `progress` sees the growing report after every block. Stops early after `max_findings`.
+    `progress` sees the growing report after every draw. Stops early after `max_findings`, each of
+    which is cut down for up to `shrink_seconds`.
     """
     started = time.perf_counter()
     report = FuzzReport(subject.name, seed)
@@ -108,15 +129,16 @@ def run_fuzz(
     index = first
     while report.seconds < seconds and len(report.findings) < max_findings:
         drawn = scenario(seed, index)
-        comparison = fuzz_one(drawn, subject)
-        report.blocks += 1
+        try_out = try_chain if _is_chain(index) else try_block
+        trial = try_out(drawn, subject)
+        report.draws += 1
+        report.blocks += trial.blocks
         report.transactions += len(drawn.drafts)
-        report.refused += comparison.refused
-        report.gas_used += comparison.gas_used
+        report.refused += trial.refused
         report.forks[drawn.setting.fork] += 1
         report.account += subject.account()
-        if comparison.differences:
-            report.findings.append(_finding(seed, index, drawn, comparison, subject))
+        if trial.differences:
+            report.findings.append(_finding(seed, index, drawn, trial, subject, shrink_seconds))
             subject.account()
         index += 1
         report.seconds = time.perf_counter() - started
@@ -124,33 +146,49 @@ def run_fuzz(
     return report
 
 
-def fuzz_one(drawn: Scenario, subject: Subject) -> Comparison:
-    """Run one block sequentially and by the subject."""
-    return compare(drafted(drawn.setting, drawn.state, drawn.transactions()), subject)
+def try_block(drawn: Scenario, subject: Subject) -> Trial:
+    """Run a draw as one block, sequentially and by the subject."""
+    recording = drafted(drawn.setting, drawn.state, drawn.transactions())
+    comparison = compare(recording, subject)
+    return Trial(comparison.differences, 1, int(comparison.refused))
+
+
+def try_chain(drawn: Scenario, subject: Subject) -> Trial:
+    """Run a draw as a chain: made by stock py-evm, imported by the subject."""
+    content = blockchain_test(drawn)
+    node = Node("drawn", "", content)
+    with quiet_py_evm():
+        result = run_case(CaseId(Path("drawn"), "chain", content["network"]), node, subject)
+    differs = result.verdict is not Verdict.PASSED
+    checks = (Check("chain", False, f"{result.verdict}: {result.detail}"),) if differs else ()
+    return Trial(checks, result.blocks, result.refused)
+
+
+def _is_chain(index: int) -> bool:
+    return index % CHAIN_EVERY == CHAIN_EVERY - 1
 
 
 def _finding(
-    seed: int, index: int, drawn: Scenario, comparison: Comparison, subject: Subject
+    seed: int, index: int, drawn: Scenario, trial: Trial, subject: Subject, shrink_seconds: float
 ) -> Finding:
-    subject.close()
-    if not fuzz_one(drawn, subject).differences:
-        # It takes the blocks before this one, or luck: nothing to cut down.
-        return _kept(seed, index, drawn, drawn, comparison.differences, alone=False)
-    smallest = shrunk(drawn, lambda candidate: bool(fuzz_one(candidate, subject).differences))
-    subject.close()
-    again = fuzz_one(smallest, subject).differences
-    if not again:
-        return _kept(seed, index, drawn, drawn, comparison.differences, alone=False)
-    return _kept(seed, index, drawn, smallest, again, alone=True)
+    chain = _is_chain(index)
+    try_out = try_chain if chain else try_block
 
+    def differences(candidate: Scenario) -> tuple[Check, ...]:
+        return try_out(candidate, subject).differences
 
-def _kept(
-    seed: int,
-    index: int,
-    drawn: Scenario,
-    kept: Scenario,
-    checks: tuple[Check, ...],
-    alone: bool,
-) -> Finding:
-    case = compose(kept.setting, kept.state, kept.transactions())
-    return Finding(seed, index, checks, len(drawn.drafts), alone, case)
+    kept, checks, alone = drawn, trial.differences, False
+    subject.close()
+    # What does not show again takes the draws before this one, or luck: nothing to cut down.
+    if differences(drawn):
+        smallest = shrunk(drawn, lambda candidate: bool(differences(candidate)), shrink_seconds)
+        subject.close()
+        again = differences(smallest)
+        if again:
+            kept, checks, alone = smallest, again, True
+    if chain:
+        case = {f"seed-{seed}-draw-{index}": blockchain_test(kept)}
+    else:
+        case = compose(kept.setting, kept.state, kept.transactions())
+    kind = "chain" if chain else "block"
+    return Finding(seed, index, kind, checks, len(drawn.drafts), alone, case)

@@ -22,6 +22,7 @@ from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
 from parallel_evm.conformance.recording import Recording, VmClass, load
 from parallel_evm.conformance.subject import Account, Subject
+from parallel_evm.conformance.walk import what_is_missing
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,7 @@ class _Execution:
     outcomes: tuple[Any, ...] = ()
     state_root: bytes = b""
     accounts_read: frozenset[Address] = field(default_factory=frozenset)
+    missing: str = ""
 
 
 def _execute(world: World, vm_class: VmClass) -> _Execution:
@@ -256,6 +258,7 @@ def _execute(world: World, vm_class: VmClass) -> _Execution:
         outcomes=tuple(map(_outcome, computations)),
         state_root=vm.state.state_root,
         accounts_read=frozenset(witness.accounts_queried),
+        missing=what_is_missing(vm.chaindb.db, vm.state.state_root),
     )
 
 
@@ -325,6 +328,7 @@ def _against_sequential(ours: _Execution, stock: _Execution, run: str) -> tuple[
         _each(f"logs, {run}", ours.logs, stock.logs),
         _each(f"outputs and errors, {run}", ours.outcomes, stock.outcomes),
         _equal(f"state root, {run}", ours.state_root, stock.state_root),
+        _equal(f"missing from the database, {run}", ours.missing, stock.missing),
     )
 
 

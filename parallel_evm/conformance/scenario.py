@@ -17,6 +17,15 @@ from typing import Any
 
 from eth.abc import SignedTransactionAPI
 from eth.typing import AccountState
+from eth.vm.forks.cancun.constants import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CONTRACT_CODE
+from eth.vm.forks.prague.constants import (
+    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    DEPOSIT_CONTRACT_ADDRESS,
+    DEPOSIT_EVENT_SIGNATURE_HASH,
+    HISTORY_STORAGE_ADDRESS,
+    HISTORY_STORAGE_CONTRACT_CODE,
+    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+)
 from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from eth_hash.auto import keccak
@@ -114,6 +123,7 @@ class _Generator:
         self.fork = fork
         self.coinbase = self._coinbase()
         addresses = (*EOAS[:3], *PLACES, *STRANGERS, self.coinbase, *self._created_later())
+        addresses += tuple(_system_contracts(fork))
         self.programs = Programs(chance, Rules.of(fork), addresses)
 
     def scenario(self) -> Scenario:
@@ -151,6 +161,8 @@ class _Generator:
         if self.fork == "prague" and chance.random() < 0.3:
             code = b"\xef\x01\x00" + chance.choice(PLACES)
             state[EOAS[-1]] = _account(10**20, code=code)
+        if chance.random() < 0.5:
+            state.update(_system_contracts(self.fork))
         return state
 
     def _contract(self) -> Any:
@@ -211,7 +223,8 @@ class _Generator:
             return Address(b"")
         if kind < 0.90:
             return Address(bytes(19) + bytes([chance.choice((1, 2, 3, 4, 5, 9, 10))]))
-        return chance.choice((*STRANGERS, self.coinbase, *self._created_later()))
+        rest = (*STRANGERS, self.coinbase, *self._created_later(), *_system_contracts(self.fork))
+        return chance.choice(rest)
 
     def _calldata(self) -> bytes:
         chance = self.chance
@@ -306,6 +319,25 @@ class _Generator:
         )
 
 
+# Counts its calls in slot 0 and returns the count: what a contract that makes requests does.
+_COUNTING_CODE = bytes.fromhex("600054600101806000556000526020" + "6000f3")
+# Logs 576 bytes under the topic of a deposit (EIP-6110).
+_DEPOSIT_CODE = b"\x7f" + DEPOSIT_EVENT_SIGNATURE_HASH + bytes.fromhex("6102406000a100")
+
+
+def _system_contracts(fork: str) -> AccountState:
+    """The contracts that a fork's rules write to, call, or listen to around the transactions."""
+    state: AccountState = {}
+    if fork in ("cancun", "prague"):
+        state[Address(BEACON_ROOTS_ADDRESS)] = _account(0, 1, BEACON_ROOTS_CONTRACT_CODE)
+    if fork == "prague":
+        state[HISTORY_STORAGE_ADDRESS] = _account(0, 1, HISTORY_STORAGE_CONTRACT_CODE)
+        state[WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
+        state[CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
+        state[Address(DEPOSIT_CONTRACT_ADDRESS)] = _account(0, 1, _DEPOSIT_CODE)
+    return state
+
+
 @dataclass(frozen=True)
 class _RealContract:
     """What a compiled contract is to the fuzzer: code, and how its functions are called."""
@@ -364,7 +396,8 @@ def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTrans
         signed = unsigned.as_signed_transaction(KEYS[draft.sender], chain_id=setting.chain_id)
     else:
         signed = unsigned.as_signed_transaction(KEYS[draft.sender])
-    made: SignedTransactionAPI = signed
+    # Decoded again, it is of the fork's own class, whatever older class signing has made.
+    made: SignedTransactionAPI = builder.decode(signed.encode())
     return made
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from parallel_evm.conformance.blocktests import Verdict, discover, run_conformance
 from parallel_evm.conformance.compose import compose
-from parallel_evm.conformance.fuzz import FuzzReport, fuzz_one, run_fuzz
+from parallel_evm.conformance.fuzz import FuzzReport, run_fuzz, try_block, try_chain
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.recording import FORKS, load
 from parallel_evm.conformance.replay import replay
@@ -42,12 +43,19 @@ def test_the_blocks_are_worth_running() -> None:
     report = run_fuzz(Stock(), seconds=3, seed=1)
     assert report.findings == []
     assert report.refused < 0.3 * report.blocks
-    assert report.gas_used > 50_000 * report.transactions * 0.5
+    assert report.blocks > report.draws > 10
 
 
 @pytest.mark.parametrize("index", range(12))
 def test_stock_py_evm_equals_itself(index: int) -> None:
-    assert fuzz_one(scenario(5, index), Stock()).differences == ()
+    assert try_block(scenario(5, index), Stock()).differences == ()
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_a_chain_made_by_py_evm_is_imported_by_py_evm(index: int) -> None:
+    trial = try_chain(scenario(5, index), Stock())
+    assert trial.differences == ()
+    assert trial.blocks >= 1
 
 
 def test_a_drawn_block_can_be_replayed(tmp_path: Path) -> None:
@@ -85,18 +93,25 @@ class LosesTips:
         pass
 
 
-@pytest.mark.slow
-def test_a_planted_error_is_found_cut_down_and_written(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def report() -> FuzzReport:
+    """What the fuzzer finds where there is something to find."""
     heard: list[int] = []
 
     def hear(report: FuzzReport) -> None:
-        heard.append(report.blocks)
+        heard.append(report.draws)
 
-    report = run_fuzz(LosesTips(), seconds=30, seed=2, progress=hear, max_findings=1)
+    found = run_fuzz(LosesTips(), 60, seed=2, progress=hear, max_findings=6, shrink_seconds=4)
+    assert heard == list(range(1, found.draws + 1))
+    return found
+
+
+@pytest.mark.slow
+def test_a_planted_error_is_found_cut_down_and_written(report: FuzzReport, tmp_path: Path) -> None:
     assert report.exit_code == 1
-    assert heard == list(range(1, report.blocks + 1))
-    (finding,) = report.findings
+    finding = next(finding for finding in report.findings if finding.kind == "block")
     assert [check.name for check in finding.checks] == ["state root, once"]
+    assert finding.alone
     recording = load(finding.write(tmp_path))
     assert len(recording.transactions) == 1
     assert len(recording.traces[0]) <= 2
@@ -105,7 +120,23 @@ def test_a_planted_error_is_found_cut_down_and_written(tmp_path: Path) -> None:
         "state root, warm",
     ]
     assert replay(recording, Stock()).equal
-    assert json.loads(json.dumps(report.to_dict()))["findings"][0]["transactions"] >= 1
+
+
+@pytest.mark.slow
+def test_a_planted_error_is_found_in_a_chain(report: FuzzReport, tmp_path: Path) -> None:
+    finding = next(finding for finding in report.findings if finding.kind == "chain")
+    discovery = discover([finding.write(tmp_path)])
+    (wrong,) = run_conformance(discovery, LosesTips()).results
+    assert (wrong.verdict, wrong.case.name) == (Verdict.FAILED, f"seed-2-draw-{finding.index}")
+    (right,) = run_conformance(discovery, Stock()).results
+    assert right.verdict is Verdict.PASSED
+
+
+@pytest.mark.slow
+def test_a_report_turns_into_json(report: FuzzReport) -> None:
+    plain = json.loads(json.dumps(report.to_dict()))
+    assert {finding["kind"] for finding in plain["findings"]} == {"block", "chain"}
+    assert all(finding["transactions"] >= 1 for finding in plain["findings"])
 
 
 @pytest.mark.slow
