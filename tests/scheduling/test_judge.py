@@ -1,0 +1,409 @@
+"""The judge as a state machine, with a trivial sequential interpreter as the model.
+
+Transactions are little programs over a few keys; what they do depends on what they read. Each is
+speculated in some lane and judged when its turn comes. Whatever the lanes, and whichever
+speculations are lost, its trace and the state after it are those of the interpreter, which runs one
+program after another on plain dictionaries.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from eth.constants import EMPTY_SHA3
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+
+from parallel_evm.hashing import keccak
+from parallel_evm.scheduling.judge import Judge, written_keys
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE
+from parallel_evm.state.recorder import Observations, Recorder
+from parallel_evm.state.source import Account, AccountSource
+
+ADDRESSES = [bytes([number]) * 20 for number in range(3)]
+SLOTS = range(3)
+CODES = [b"", b"\x00", b"\x60"]
+LANES = range(3)
+
+Program = Sequence[tuple[Any, ...]]
+
+
+class Refused(Exception):
+    """The program cannot go on: its transaction would be refused."""
+
+
+class Plain:
+    """The interpreter's state: plain dictionaries."""
+
+    def __init__(self, accounts: dict[bytes, dict[str, Any]]) -> None:
+        self.accounts = copy.deepcopy(accounts)
+        self.saved: list[Any] = []
+
+    def _read(self, address: bytes) -> dict[str, Any]:
+        return self.accounts.get(address, {"balance": 0, "nonce": 0, "code": b"", "storage": {}})
+
+    def _write(self, address: bytes) -> dict[str, Any]:
+        return self.accounts.setdefault(
+            address, {"balance": 0, "nonce": 0, "code": b"", "storage": {}}
+        )
+
+    def slot(self, address: bytes, slot: int) -> int:
+        return int(self._read(address)["storage"].get(slot, 0))
+
+    def put(self, address: bytes, slot: int, value: int) -> None:
+        # Writing storage does not by itself make an account: the programs touch it, too.
+        self._write(address)["storage"][slot] = value
+
+    def balance(self, address: bytes) -> int:
+        return int(self._read(address)["balance"])
+
+    def at_least(self, address: bytes, amount: int) -> bool:
+        return self.balance(address) >= amount
+
+    def add(self, address: bytes, amount: int) -> None:
+        self._write(address)["balance"] += amount
+
+    def nonce(self, address: bytes) -> int:
+        return int(self._read(address)["nonce"])
+
+    def bump(self, address: bytes) -> None:
+        self._write(address)["nonce"] += 1
+
+    def code(self, address: bytes) -> int:
+        return CODES.index(self._read(address)["code"])
+
+    def become(self, address: bytes, code: bytes) -> None:
+        self._write(address)["code"] = code
+
+    def alive(self, address: bytes) -> bool:
+        return address in self.accounts
+
+    def empty(self, address: bytes) -> bool:
+        found = self._read(address)
+        return not (found["balance"] or found["nonce"] or found["code"])
+
+    def touch(self, address: bytes) -> None:
+        self._write(address)
+
+    def die(self, address: bytes) -> None:
+        self.accounts.pop(address, None)
+
+    def wipe(self, address: bytes) -> None:
+        self._write(address)["storage"] = {}
+
+    def save(self) -> None:
+        self.saved.append(copy.deepcopy(self.accounts))
+
+    def restore(self) -> None:
+        self.accounts = self.saved.pop()
+
+    def keep(self) -> None:
+        self.saved.pop()
+
+
+class Flat:
+    """The same operations on a `FlatState`, by the methods that py-evm's rules call."""
+
+    def __init__(self, state: FlatState) -> None:
+        self.state = state
+        self.saved: list[Any] = []
+
+    def slot(self, address: bytes, slot: int) -> int:
+        return self.state.get_storage(address, slot)
+
+    def put(self, address: bytes, slot: int, value: int) -> None:
+        self.state.touch_account(address)
+        self.state.set_storage(address, slot, value)
+
+    def balance(self, address: bytes) -> int:
+        return self.state.get_balance(address)
+
+    def at_least(self, address: bytes, amount: int) -> bool:
+        return self.state.at_least(address, amount)
+
+    def add(self, address: bytes, amount: int) -> None:
+        self.state.delta_balance(address, amount)
+
+    def nonce(self, address: bytes) -> int:
+        return self.state.get_nonce(address)
+
+    def bump(self, address: bytes) -> None:
+        self.state.increment_nonce(address)
+
+    def code(self, address: bytes) -> int:
+        return CODES.index(self.state.get_code(address))
+
+    def become(self, address: bytes, code: bytes) -> None:
+        self.state.set_code(address, code)
+
+    def alive(self, address: bytes) -> bool:
+        return self.state.account_exists(address)
+
+    def empty(self, address: bytes) -> bool:
+        return self.state.account_is_empty(address)
+
+    def touch(self, address: bytes) -> None:
+        self.state.touch_account(address)
+
+    def die(self, address: bytes) -> None:
+        self.state.delete_account(address)
+
+    def wipe(self, address: bytes) -> None:
+        self.state.delete_storage(address)
+
+    def save(self) -> None:
+        self.saved.append(self.state.record())
+
+    def restore(self) -> None:
+        self.state.discard(self.saved.pop())
+
+    def keep(self) -> None:
+        self.state.commit(self.saved.pop())
+
+
+def interpret(program: Program, state: Any) -> tuple[int, ...]:
+    """Run a program; returns every value it read."""
+    register, trace = 0, []
+    skip = 0
+    for operation, *operands in program:
+        if skip:
+            skip -= 1
+            continue
+        if operation == "skip if odd":
+            skip = operands[0] if register % 2 else 0
+        elif operation == "refuse if":
+            if register == operands[0]:
+                raise Refused
+        elif operation == "put":
+            address, slot, addend = operands
+            state.put(address, slot, (register + addend) % 4)
+        elif operation == "become":
+            state.become(operands[0], CODES[(register + operands[1]) % len(CODES)])
+        elif operation == "pay":
+            payer, payee, amount = operands
+            if state.at_least(payer, amount):
+                state.add(payer, -amount)
+                state.add(payee, amount)
+                trace.append(-1)
+            else:
+                trace.append(state.balance(payer))  # as py-evm's error texts do
+        elif operation == "save":
+            state.save()
+        elif operation == "restore or keep":
+            if state.saved:
+                state.restore() if register % 2 else state.keep()
+        elif operation in ("add", "bump", "touch", "die", "wipe"):
+            getattr(state, operation)(*operands)
+        else:
+            register = int(getattr(state, operation)(*operands))
+            trace.append(register)
+    while state.saved:
+        state.keep()
+    return tuple(trace)
+
+
+class Below(AccountSource):
+    """The state before the block."""
+
+    def __init__(self, accounts: dict[bytes, dict[str, Any]]) -> None:
+        self._accounts = accounts
+
+    def account(self, address: bytes) -> Account | None:
+        found = self._accounts.get(address)
+        if found is None:
+            return None
+        code_hash = keccak(found["code"]) if found["code"] else EMPTY_SHA3
+        return Account(found["nonce"], found["balance"], code_hash)
+
+    def slot(self, address: bytes, slot: int) -> int:
+        found = self._accounts.get(address)
+        return 0 if found is None else int(found["storage"].get(slot, 0))
+
+    def code(self, code_hash: bytes) -> bytes:
+        return {keccak(code): code for code in CODES}[code_hash]
+
+
+address = st.sampled_from(ADDRESSES)
+slot = st.sampled_from(SLOTS)
+amount = st.sampled_from([0, 1, 1, 2, 5])
+operations = st.one_of(
+    st.tuples(st.just("slot"), address, slot),
+    st.tuples(st.just("put"), address, slot, st.integers(0, 3)),
+    st.tuples(st.sampled_from(["balance", "nonce", "code", "alive", "empty"]), address),
+    st.tuples(st.just("at_least"), address, amount),
+    st.tuples(st.just("pay"), address, address, amount),
+    st.tuples(st.just("add"), address, amount),
+    st.tuples(st.sampled_from(["bump", "touch", "die", "wipe"]), address),
+    st.tuples(st.just("become"), address, st.integers(0, 2)),
+    st.tuples(st.just("skip if odd"), st.integers(1, 3)),
+    st.tuples(st.sampled_from(["save", "restore or keep"])),
+    st.tuples(st.just("refuse if"), st.integers(0, 5)),
+)
+accounts = st.fixed_dictionaries(
+    {
+        "balance": st.integers(0, 5),
+        "nonce": st.integers(0, 2),
+        "code": st.sampled_from(CODES),
+        "storage": st.dictionaries(slot, st.integers(1, 3)),
+    }
+)
+
+
+class JudgeMachine(RuleBasedStateMachine):
+    """A block that grows by one transaction a step."""
+
+    @initialize(before=st.dictionaries(address, accounts))
+    def start(self, before: dict[bytes, Any]) -> None:
+        self.model = Plain(before)
+        self.below = Below(before)
+        self.committed = FlatState(self.below)
+        self.judge = Judge(self.committed)
+        self.lanes: list[FlatState | None] = [FlatState(self.below) for _ in LANES]
+        self.count = 0
+
+    @rule(program=st.lists(operations, min_size=1, max_size=8), lane=st.sampled_from(LANES))
+    def transaction(self, program: Program, lane: int) -> None:
+        index, self.count = self.count, self.count + 1
+        untouched = copy.deepcopy(self.model.accounts)
+        try:
+            expected: tuple[int, ...] | None = interpret(program, self.model)
+        except Refused:
+            self.model.accounts, self.model.saved = untouched, []
+            expected = None
+
+        speculation = self.speculate(index, program, self.lanes[lane])
+        if (
+            speculation is not None
+            and speculation.outcome is not None
+            and self.judge.holds(speculation)
+        ):
+            assert speculation.outcome == expected
+            self.judge.accept(speculation)
+        else:
+            if speculation is not None:
+                assert speculation.outcome is None or list(self.judge.failures(speculation))
+                self.judge.reject(speculation)
+            again = self.speculate(index, program, self.committed)
+            assert again is not None
+            assert again.outcome == expected
+            if expected is not None:
+                self.judge.note_accepted(again)
+        self.same_state()
+
+    def speculate(self, index: int, program: Program, lane: FlatState | None) -> Any:
+        if lane is None:
+            return None
+        recorder = Recorder(lane)
+        view = FlatState(recorder, index)
+        effects = view.effects
+        try:
+            outcome: Any = interpret(program, Flat(view))
+        except Refused:
+            outcome, effects = None, Effects()
+        lane.fold(effects)
+        return Speculation(index, recorder.observations, effects, outcome, 0.0)
+
+    @rule(lane=st.sampled_from(LANES))
+    def lose_worker(self, lane: int) -> None:
+        """From now on nobody speculates in this lane."""
+        self.lanes[lane] = None
+
+    def same_state(self) -> None:
+        flat = Flat(self.committed)
+        for place in ADDRESSES:
+            assert flat.alive(place) == self.model.alive(place)
+            assert flat.balance(place) == self.model.balance(place)
+            assert flat.nonce(place) == self.model.nonce(place)
+            assert flat.code(place) == self.model.code(place)
+            for number in SLOTS:
+                assert flat.slot(place, number) == self.model.slot(place, number)
+
+
+def run(examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        JudgeMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_any_lanes_give_what_one_after_the_other_gives() -> None:
+    run(examples=100, steps=8)
+
+
+@pytest.mark.slow
+def test_any_lanes_give_what_one_after_the_other_gives_at_length() -> None:
+    run(examples=2_000, steps=15)
+
+
+#
+# What is reported
+#
+X = ADDRESSES[1]
+
+
+def speculation(index: int, effects: Effects, observations: Observations) -> Speculation:
+    return Speculation(index, observations, effects, outcome=None, seconds=0.0)
+
+
+def test_the_last_writer_of_each_kind_of_key_is_known() -> None:
+    judge = Judge(FlatState(Below({})))
+    judge.accept(speculation(3, Effects(slots={X: {7: 1}}, deltas={X: 1}), Observations()))
+    judge.accept(speculation(5, Effects(cells={(X, NONCE): 1}, deltas={X: 1}), Observations()))
+    judge.note_accepted(speculation(8, Effects(cells={(X, LIFE): True}), Observations()))
+    written = {
+        (X, 7): 3,
+        (X, BALANCE): 5,
+        (X, NONCE): 5,
+        (X, LIFE): 8,
+        (X, CODE): None,
+        (X, 8): None,
+    }
+    for key, writer in written.items():
+        assert judge.last_writer(key) == writer
+
+
+def test_every_key_that_fails_is_named() -> None:
+    committed = FlatState(Below({X: {"balance": 5, "nonce": 0, "code": b"", "storage": {}}}))
+    judge = Judge(committed)
+    committed.set_storage(X, 1, 1)
+    committed.set_balance(X, 4)
+    committed.set_nonce(X, 1)
+    observed = Observations(
+        cells={(X, BALANCE): 5, (X, NONCE): 0, (X, CODE): EMPTY_SHA3, (X, EPOCH): -1},
+        slots={X: {1: 0, 2: 0}},
+        bounds={X: 5},
+    )
+    failed = list(judge.failures(speculation(1, Effects(), observed)))
+    assert sorted(failed) == sorted([(X, BALANCE), (X, NONCE), (X, BALANCE), (X, 1)])
+
+
+def test_written_keys_of_every_kind() -> None:
+    effects = Effects(
+        cells={(X, NONCE): 1, (X, EPOCH): 0}, slots={X: {2: 0}}, deltas={X: 0}, codes={b"": b""}
+    )
+    assert set(written_keys(effects)) == {(X, NONCE), (X, EPOCH), (X, 2), (X, BALANCE)}
+
+
+def test_a_bound_holds_as_long_as_there_is_enough() -> None:
+    committed = FlatState(Below({X: {"balance": 5, "nonce": 0, "code": b"", "storage": {}}}))
+    judge = Judge(committed)
+    asks = speculation(1, Effects(), Observations(bounds={X: 3}))
+    for delta, holds in ((-2, True), (-1, False), (1, True), (10**30, True)):
+        committed.delta_balance(X, delta)
+        assert judge.holds(asks) == holds
