@@ -190,7 +190,7 @@ class MerkleState(FlatState):
                 batch[code_hash] = code
         self._overlay.clear()
         self._pending_codes.clear()
-        self.sources.remember(self._db, self.source)
+        self.sources.remember(self.source)
         witness = self._witness()
         self._witnessed = []
         return witness

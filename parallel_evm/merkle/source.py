@@ -8,8 +8,8 @@ database.
 from __future__ import annotations
 
 import os
-import weakref
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from typing import Any
 
 from eth.constants import BLANK_ROOT_HASH
@@ -24,6 +24,8 @@ from parallel_evm.merkle.read import lookup
 from parallel_evm.state.base import CachedSource, Changes
 from parallel_evm.state.source import Account
 
+DATABASES = 4
+"""Databases whose state stays cached; others are read anew when their turn comes again."""
 HISTORY_LENGTH = 64
 """Blocks whose changes are kept for workers that did not take part in them."""
 
@@ -38,7 +40,7 @@ class TrieSource(CachedSource):
     def __init__(self, db: Any, root: bytes, overlay: dict[bytes, bytes]) -> None:
         super().__init__()
         self.root = root
-        self._db = db
+        self.db = db
         self._overlay = overlay
         """Nodes that were made but not yet written to the database."""
         self._storage_roots: dict[bytes, bytes] = {}
@@ -51,7 +53,7 @@ class TrieSource(CachedSource):
         """The RLP of a trie node. Raises KeyError when neither overlay nor database has it."""
         node = self._overlay.get(node_hash)
         if node is None:
-            node = self._db[node_hash]
+            node = self.db[node_hash]
         return node
 
     def load_account(self, address: bytes) -> Account | None:
@@ -85,7 +87,7 @@ class TrieSource(CachedSource):
 
     def load_code(self, code_hash: bytes) -> bytes:
         try:
-            code: bytes = self._db[code_hash]
+            code: bytes = self.db[code_hash]
         except KeyError:
             raise MissingBytecode(Hash32(code_hash)) from KeyError
         return code
@@ -110,7 +112,7 @@ class TrieSource(CachedSource):
         This one stays correct, for whoever still looks at the older root, but starts cold.
         ``overlay`` holds the nodes between the two roots until the database does.
         """
-        after = TrieSource(self._db, root, overlay)
+        after = TrieSource(self.db, root, overlay)
         with self._lock:
             after._accounts, self._accounts = self._accounts, {}
             after._slots, self._slots = self._slots, {}
@@ -144,32 +146,28 @@ class TrieSource(CachedSource):
 
 
 class TrieSources:
-    """The newest `TrieSource` of each database, found by identity and held no longer than it."""
+    """The newest `TrieSource` of each database, for the few databases that were used last."""
 
     def __init__(self) -> None:
-        self._newest: dict[int, tuple[weakref.ref[Any], TrieSource]] = {}
+        self._newest: OrderedDict[int, TrieSource] = OrderedDict()
+        self._lock = threading.Lock()
 
     def at(self, db: Any, root: bytes) -> TrieSource:
         """The source for ``root``, warm if it is where the database's last block ended."""
-        entry = self._newest.get(id(db))
-        if entry is not None and entry[0]() is db and entry[1].root == root:
-            return entry[1]
+        with self._lock:
+            source = self._newest.get(id(db))
+            if source is not None and source.db is db and source.root == root:
+                self._newest.move_to_end(id(db))
+                return source
         return TrieSource(db, root, {})
 
-    def remember(self, db: Any, source: TrieSource) -> None:
-        key = id(db)
-        newest = self._newest
-
-        def drop(reference: weakref.ref[Any]) -> None:
-            entry = newest.get(key)
-            if entry is not None and entry[0] is reference:
-                del newest[key]
-
-        try:
-            reference = weakref.ref(db, drop)
-        except TypeError:
-            return  # a database that cannot be watched is simply read anew for each block
-        newest[key] = (reference, source)
+    def remember(self, source: TrieSource) -> None:
+        """``source`` is where its database stands now."""
+        with self._lock:
+            self._newest[id(source.db)] = source
+            self._newest.move_to_end(id(source.db))
+            while len(self._newest) > DATABASES:
+                self._newest.popitem(last=False)
 
 
 def missing_in_storage(

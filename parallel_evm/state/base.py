@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from parallel_evm.state.source import Account, AccountSource
 
-DEFAULT_CAPACITY = 2_000_000
-"""Cached accounts, slots and codes; at roughly 200 bytes each this bounds a cache to 400 MB."""
+DEFAULT_CAPACITY = 1_000_000
+"""Cached accounts, slots and codes; at roughly 200 bytes each this bounds a cache to 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)

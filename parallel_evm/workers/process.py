@@ -57,7 +57,8 @@ class WorkerHandle:
         theirs.close()
         self.conn: Connection = ours
         _set_timeouts(ours, deadline)
-        self.rules: set[int] = set()
+        self.rules: dict[int, None] = {}
+        """Rules that the worker holds, in the order in which it got them."""
         self.versions: dict[bytes, int] = {}
         """Version of each lineage that the worker's replica holds."""
 
@@ -134,6 +135,7 @@ class ProcessPool:
         self._deadline = deadline
         self._handles: list[WorkerHandle | None] = [None] * workers
         self._tokens: dict[Any, int] = {}
+        self._next_token = 0
         self._closed = False
         self._owner = os.getpid()
 
@@ -178,7 +180,14 @@ class ProcessPool:
         self._handles[handle.number] = None
 
     def rules_token(self, state_class: Any) -> int:
-        return self._tokens.setdefault(state_class, len(self._tokens))
+        """Names a state class towards the workers."""
+        token = self._tokens.get(state_class)
+        if token is None:
+            token = self._tokens[state_class] = self._next_token
+            self._next_token += 1
+            while len(self._tokens) > worker.RULES:
+                del self._tokens[next(iter(self._tokens))]
+        return token
 
     def close(self) -> None:
         """Stop all workers. Idempotent."""
@@ -258,7 +267,10 @@ class ProcessSession:
         except WorkerLost as error:
             self._lose(handle, error)
             return
-        handle.rules.add(token)
+        if rules is not None:
+            handle.rules[token] = None
+            while len(handle.rules) > worker.RULES:
+                del handle.rules[next(iter(handle.rules))]
         handle.versions[source.lineage] = source.version
         while len(handle.versions) > worker.REPLICAS:
             del handle.versions[next(iter(handle.versions))]
@@ -396,6 +408,8 @@ class ProcessSession:
                 self.worker_cpu += float(message[2])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
+                    handle.rules.clear()  # whatever it lacked: next time it gets everything
+                    handle.versions.clear()
                 self._give_up(number)
             elif tag == wire.RECOVERED:
                 self._busy.discard(number)

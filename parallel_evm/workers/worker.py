@@ -37,6 +37,10 @@ REPLICAS = 4
 """Chains whose state a worker remembers at the same time."""
 
 
+RULES = 64
+"""VM classes that a worker remembers, oldest forgotten first. The coordinator counts along."""
+
+
 class Unanswered(Exception):
     """The coordinator could not answer a fetch: its database lacks the data."""
 
@@ -129,6 +133,8 @@ class Worker:
         try:
             if rules is not None:
                 self._rules[token] = speculative_state(cloudpickle.loads(rules))
+                while len(self._rules) > RULES:
+                    del self._rules[next(iter(self._rules))]
             replica = self._replicas.pop(lineage, None)
             if replica is None or changes is None:
                 replica = Replica(self._fetch)
