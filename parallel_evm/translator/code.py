@@ -1,0 +1,73 @@
+"""EVM bytecode as instructions and valid jump destinations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from eth.vm import opcode_values
+
+from parallel_evm.translator.operations import Opcodes, stock_name
+
+# All of a PUSH, its data included, or one JUMPDEST; what lies between is of no interest.
+_PUSH_OR_JUMPDEST: Final = re.compile(
+    rb"|".join([rb"\x5b"] + [rb"\x%x.{0,%d}" % (0x5F + size, size) for size in range(1, 33)]),
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    pc: int
+    value: int
+    """The opcode's byte."""
+    operation: Any
+    """The opcode object of the VM; None where the byte means nothing."""
+    name: str | None
+    """Of a stock opcode, without its number (PUSH, DUP, SWAP, LOG); None for a foreign one."""
+    number: int
+    """The size of a PUSH, the position of a DUP or SWAP, the topics of a LOG."""
+    argument: int
+    """What a PUSH pushes."""
+    following: int
+    """Where the next instruction is."""
+
+
+class Code:
+    """The bytecode of one contract under one opcode table."""
+
+    def __init__(self, content: bytes, opcodes: Opcodes) -> None:
+        self.content = content
+        self.opcodes = opcodes
+
+    @cached_property
+    def jumpdests(self) -> frozenset[int]:
+        """Positions of the JUMPDESTs that are no PUSH's data (yellow paper, 9.4.3)."""
+        return frozenset(
+            match.start()
+            for match in _PUSH_OR_JUMPDEST.finditer(self.content)
+            if match[0] == b"\x5b"
+        )
+
+    def at(self, pc: int) -> Instruction:
+        """The instruction at ``pc``; beyond the end there is STOP."""
+        content = self.content
+        value = content[pc] if pc < len(content) else opcode_values.STOP
+        operation = self.opcodes.get(value)
+        name = stock_name(value, operation)
+        number = argument = 0
+        following = pc + 1
+        if name is not None:
+            if 0x5F <= value <= 0x7F:
+                name, number = "PUSH", value - 0x5F
+                following += number
+                argument = int.from_bytes(content[pc + 1 : following].ljust(number, b"\0"), "big")
+            elif 0x80 <= value <= 0x8F:
+                name, number = "DUP", value - 0x7F
+            elif 0x90 <= value <= 0x9F:
+                name, number = "SWAP", value - 0x8F
+            elif 0xA0 <= value <= 0xA4:
+                name, number = "LOG", value - 0xA0
+        return Instruction(pc, value, operation, name, number, argument, following)

@@ -1,0 +1,93 @@
+"""The seam of the translator: a computation class whose code runs translated.
+
+`translating` derives a class from one of py-evm's. It replaces `apply_computation`, and of that
+only the loop over opcodes: what comes before (contracts created, initcode gas, precompiles) and
+after (the context manager that turns errors into results) is py-evm's, statement by statement.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from eth.exceptions import Halt
+from eth.vm.computation import NO_RESULT, BaseComputation
+
+from parallel_evm.translator.program import THRESHOLD, Dialect, Programs
+
+_PADDING: Final = bytes(32)
+
+
+def has_stock_loop(computation_class: Any) -> bool:
+    """Does this class run opcodes in py-evm's own loop, so that translating changes nothing?"""
+    method = computation_class.apply_computation
+    return getattr(method, "__func__", None) is BaseComputation.apply_computation.__func__  # type: ignore[attr-defined]
+
+
+def translating(computation_class: Any, noted_sha3: Any = None, threshold: int = THRESHOLD) -> Any:
+    """A subclass of ``computation_class`` with the same results, faster.
+
+    ``noted_sha3``: where the class's SHA3 also notes preimages in ``state.preimages``, the stock
+    opcode under it. ``threshold``: visits before a block is translated.
+
+    Raises ValueError for a class that has a loop of its own (`has_stock_loop`).
+    """
+    if not has_stock_loop(computation_class):
+        raise ValueError(f"{computation_class.__name__} replaces py-evm's apply_computation")
+    programs = Programs(Dialect(computation_class.opcodes, noted_sha3, threshold))
+
+    def apply_computation(
+        cls: Any,
+        state: Any,
+        message: Any,
+        transaction_context: Any,
+        parent_computation: Any = None,
+    ) -> Any:
+        if cls.logger.show_debug2:  # somebody wants to see every opcode
+            return computation_class.apply_computation.__func__(
+                cls, state, message, transaction_context, parent_computation
+            )
+        with cls(state, message, transaction_context) as computation:
+            if computation.is_origin_computation:
+                computation.contracts_created = []
+                if message.is_create:
+                    cls.consume_initcode_gas_cost(computation)
+            if parent_computation is not None:
+                computation.contracts_created = parent_computation.contracts_created
+            if message.is_create:
+                computation.contracts_created.append(message.storage_address)
+
+            precompile = computation.precompiles.get(message.code_address, NO_RESULT)
+            if precompile is not NO_RESULT:
+                if not message.is_delegation:
+                    precompile(computation)
+                return computation
+
+            program = programs[message.code]
+            functions = program.functions
+            stack = computation._stack.values
+            meter = computation._gas_meter
+            memory = computation._memory
+            data = message.data_as_bytes + _PADDING
+            address = message.storage_address
+            pc = 0
+            try:
+                while pc >= 0:
+                    function = functions.get(pc)
+                    if function is None:
+                        pc = program.cold(computation, pc)
+                    else:
+                        pc = function(computation, stack, meter, memory, data, address)
+            except Halt:
+                pass
+        return computation
+
+    return type(
+        computation_class.__name__,
+        (computation_class,),
+        {
+            "apply_computation": classmethod(apply_computation),
+            "programs": programs,
+            "__module__": computation_class.__module__,
+            "__qualname__": computation_class.__qualname__,
+        },
+    )

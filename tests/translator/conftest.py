@@ -1,0 +1,313 @@
+"""Runs the same code in py-evm's own loop and translated, and says everything that differs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
+from eth.vm import forks
+from eth.vm.execution_context import ExecutionContext
+from eth.vm.message import Message
+
+from parallel_evm.hashing import keccak
+from parallel_evm.state.flat import FlatState
+from parallel_evm.state.recorder import Recorder
+from parallel_evm.state.source import Account, AccountSource
+from parallel_evm.translator import translating
+
+FORKS = (
+    "frontier",
+    "homestead",
+    "spurious-dragon",
+    "byzantium",
+    "constantinople",
+    "petersburg",
+    "istanbul",
+    "berlin",
+    "london",
+    "shanghai",
+    "cancun",
+    "prague",
+)
+
+SENDER = b"\x5e" * 20
+ADDRESSES = tuple(bytes([number]) * 20 for number in range(0xA1, 0xA5))
+COINBASE = b"\xcb" * 20
+
+
+def state_class_of(fork: str) -> Any:
+    vm: Any = getattr(forks, fork.title().replace("-", "") + "VM")
+    return vm.get_state_class()
+
+
+class World(AccountSource):
+    """The state before the run: a few contracts with money and storage."""
+
+    def __init__(self, codes: dict[bytes, bytes], storage: dict[tuple[bytes, int], int]) -> None:
+        self._codes = {keccak(code): code for code in codes.values()}
+        self._accounts = {
+            address: Account(1, 10**18, keccak(code)) for address, code in codes.items()
+        }
+        self._accounts[SENDER] = Account(7, 10**20, EMPTY_SHA3)
+        self._storage = storage
+
+    def account(self, address: bytes) -> Account | None:
+        return self._accounts.get(address)
+
+    def slot(self, address: bytes, slot: int) -> int:
+        return self._storage.get((address, slot), 0)
+
+    def code(self, code_hash: bytes) -> bytes:
+        return self._codes[code_hash]
+
+
+class View(FlatState):
+    __slots__ = ()
+
+    def __init__(self, db: Any, state_root: bytes) -> None:
+        super().__init__(db)
+
+
+@dataclass
+class Run:
+    """All that anybody can observe of a finished computation and its state."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def gas_used(self) -> int:
+        return int(self.facts["gas used"])
+
+
+def facts_of(computation: Any) -> dict[str, Any]:
+    meter = computation._gas_meter
+    error = computation._error
+    return {
+        "error": (type(error), error.args) if error is not None else None,
+        "output": bytes(computation.output),
+        "raw output": bytes(computation._output),
+        "return data": bytes(computation.return_data),
+        "gas remaining": meter.gas_remaining,
+        "gas refunded": meter.gas_refunded,
+        "gas refund": computation.get_gas_refund(),
+        "gas used": computation.get_gas_used(),
+        "logs": computation.get_raw_log_entries(),
+        "deleted": sorted(computation.get_accounts_for_deletion()),
+        "beneficiaries": sorted(computation.get_self_destruct_beneficiaries()),
+        # Homestead's children append to a list of the class, which belongs to no run.
+        "created": computation.__dict__.get("contracts_created"),
+        "memory": len(computation._memory),
+        "message": (computation.msg.depth, computation.msg.gas, bytes(computation.msg.data)),
+        "children": [facts_of(child) for child in computation.children],
+    }
+
+
+class Twins:
+    """A fork's rules, once as they are and once translated."""
+
+    def __init__(self, fork: str, threshold: int) -> None:
+        stock = state_class_of(fork)
+        self.fork = fork
+        self.plain = type("Plain", (stock,), {"account_db_class": View})
+        computation = translating(stock.computation_class, threshold=threshold)
+        self.programs = computation.programs
+        self.fast = type(
+            "Fast", (stock,), {"account_db_class": View, "computation_class": computation}
+        )
+
+    def run(
+        self,
+        state_class: Any,
+        world: World,
+        data: bytes = b"",
+        gas: int = 1_000_000,
+        value: int = 0,
+        static: bool = False,
+        initcode: bytes | None = None,
+        target: bytes = ADDRESSES[0],
+    ) -> Run:
+        recorder = Recorder(world)
+        context = ExecutionContext(
+            coinbase=COINBASE,
+            timestamp=1_700_000_000,
+            block_number=300,
+            difficulty=0x20000,
+            mix_hash=b"\x77" * 32,
+            gas_limit=30_000_000,
+            prev_hashes=[bytes([number]) * 32 for number in range(256)],
+            chain_id=1337,
+            base_fee_per_gas=7,
+            excess_blob_gas=10**6,
+        )
+        state = state_class(recorder, context, BLANK_ROOT_HASH)
+        state.lock_changes()
+        extra = {}
+        if self.fork in ("cancun", "prague"):
+            extra["blob_versioned_hashes"] = [b"\x01" * 32]
+        transaction = state.get_transaction_context_class()(gas_price=10, origin=SENDER, **extra)
+        rules = state.computation_class
+        if initcode is None:
+            message = Message(
+                gas=gas,
+                to=target,
+                sender=SENDER,
+                value=value,
+                data=data,
+                code=state.get_code(target),
+                is_static=static,
+            )
+            computation = rules.apply_message(state, message, transaction)
+        else:
+            message = Message(
+                gas=gas,
+                to=b"",
+                sender=SENDER,
+                value=value,
+                data=b"",
+                code=initcode,
+                create_address=b"\xce" * 20,
+            )
+            computation = rules.apply_create_message(state, message, transaction)
+        accounts = state._account_db
+        return Run(
+            {
+                **facts_of(computation),
+                "effects": accounts.effects,
+                "warm": set(accounts._warm),
+                "observed": recorder.observations,
+            }
+        )
+
+    def differences(self, world: World, **arguments: Any) -> dict[str, tuple[Any, Any]]:
+        """What differs: {fact: (py-evm, translated)}."""
+        plain = outcome(self.run, self.plain, world, **arguments)
+        fast = outcome(self.run, self.fast, world, **arguments)
+        return {
+            name: (fact, fast.facts.get(name))
+            for name, fact in plain.facts.items()
+            if fact != fast.facts.get(name)
+        }
+
+    @property
+    def translated(self) -> int:
+        """How many traces there are."""
+        return sum(len(program.functions) for program in self.programs)
+
+
+def outcome(run: Any, *arguments: Any, **options: Any) -> Run:
+    """The run, or what it raised where even py-evm's loop lets an exception through."""
+    try:
+        result: Run = run(*arguments, **options)
+    except Exception as error:
+        return Run({"raised": (type(error), str(error)), "gas used": options.get("gas", 0)})
+    return result
+
+
+def check(
+    twins: Twins, code: bytes, chance: random.Random, others: Any = (), **options: Any
+) -> None:
+    """Run ``code`` with plenty of gas and with less, up to all of it, and compare each time."""
+    codes = dict(zip(ADDRESSES, (code, *others), strict=False))
+    storage = {(ADDRESSES[0], slot): chance.choice((0, 1, 2**255)) for slot in range(4)}
+    world = World(codes, storage)
+    data = chance.choice((b"", chance.randbytes(4), chance.randbytes(68), bytes(100)))
+    used = outcome(twins.run, twins.plain, world, data=data, gas=400_000, **options).gas_used
+    limits = [400_000, 400_000, used, used - 1, *(chance.randint(0, used) for _ in range(4))]
+    for gas in limits:
+        found = twins.differences(world, data=data, gas=max(gas, 0), **options)
+        assert not found, f"{twins.fork}: {code.hex()} data {data.hex()} gas {gas}: {found}"
+
+
+class Soup:
+    """Programs of every opcode of a fork, with enough words on the stack to get somewhere."""
+
+    def __init__(self, chance: random.Random, fork: str) -> None:
+        self._chance = chance
+        self._opcodes = sorted(state_class_of(fork).computation_class.opcodes)
+        self._cheap = [
+            value
+            for value in self._opcodes
+            if value < 0x20 or 0x30 <= value <= 0x3A or 0x80 <= value <= 0x9F
+        ]
+
+    def word(self) -> bytes:
+        chance = self._chance
+        kind = chance.random()
+        if kind < 0.4:
+            number = chance.randint(0, 3)
+        elif kind < 0.6:
+            number = chance.choice((4, 31, 32, 33, 64, 96, 255, 256, 257, 1000))
+        elif kind < 0.7:
+            number = chance.choice((2**255, 2**256 - 1, 2**255 - 1, 2**160 - 1, 2**64, 2**32))
+        elif kind < 0.8:
+            return b"\x73" + chance.choice(ADDRESSES)
+        else:
+            number = chance.getrandbits(chance.choice((8, 64, 128, 160, 256)))
+        content = number.to_bytes(max((number.bit_length() + 7) // 8, 1), "big")
+        return bytes([0x5F + len(content)]) + content
+
+    def memory(self) -> bytes:
+        """Accesses that overlap: what is known of a word must be forgotten in time."""
+        chance = self._chance
+        at = bytes([0x60, chance.choice((0, 1, 16, 31, 32, 64))])
+        kind = chance.random()
+        if kind < 0.4:
+            return at + b"\x51"
+        if kind < 0.8:
+            return chance.choice((self.word(), b"\x80")) + at + chance.choice((b"\x52", b"\x53"))
+        return bytes([0x60, chance.choice((0, 5, 33))]) + self.word() + at + b"\x37"
+
+    def program(self) -> bytes:
+        chance = self._chance
+        code = b"".join(self.word() for _ in range(chance.randint(0, 8)))
+        starts = []
+        for _ in range(chance.randint(5, 60)):
+            kind = chance.random()
+            if kind < 0.25:
+                code += self.word()
+            elif kind < 0.35:
+                code += self.memory()
+            elif kind < 0.65:
+                code += bytes([chance.choice(self._cheap)])
+            elif kind < 0.85:
+                code += bytes([chance.choice(self._opcodes)])
+                if 0x60 <= code[-1] <= 0x7F:
+                    code += chance.randbytes(code[-1] - 0x5F)
+            elif kind < 0.9:
+                starts.append(len(code))
+                code += b"\x5b"
+            elif kind < 0.95 and starts:  # back, perhaps
+                code += b"\x61" + chance.choice(starts).to_bytes(2, "big")
+                code += chance.choice((b"\x56", b"\x57", b"\x81\x57"))
+            elif kind < 0.99:  # over some bytes, perhaps
+                skipped = self.word() + bytes([chance.choice(self._cheap)])
+                code += b"\x61" + (len(code) + 3 + 1 + len(skipped)).to_bytes(2, "big")
+                code += chance.choice((b"\x56", b"\x57")) + skipped + b"\x5b"
+            else:
+                code += chance.randbytes(2)
+        if chance.random() < 0.5:  # show the top of the stack and all of memory
+            return code + b"\x59\x52" * chance.randint(1, 8) + b"\x59\x60\x00\xf3"
+        endings = ("", "00", "60206000f3", "60406000fd")
+        return code + bytes.fromhex(chance.choice(endings))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Any:
+    """This module's tools: tests cannot import them where they lie."""
+    return SimpleNamespace(
+        ADDRESSES=ADDRESSES,
+        FORKS=FORKS,
+        SENDER=SENDER,
+        Soup=Soup,
+        Twins=Twins,
+        World=World,
+        check=check,
+        outcome=outcome,
+        state_class_of=state_class_of,
+        twins_of=cache(Twins),
+    )

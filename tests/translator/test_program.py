@@ -1,0 +1,150 @@
+"""Cold and hot code, what is left to py-evm, foreign opcodes, and what the seam keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+from typing import Any
+
+import pytest
+from eth.vm import opcode_values
+from eth.vm.computation import BaseComputation
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.logic import arithmetic
+from eth.vm.opcode import as_opcode
+
+from parallel_evm.translator import has_stock_loop, translating
+from parallel_evm.translator.program import MAX_PROGRAMS, Dialect, Programs
+
+# Counts slot 0 up, three times.
+COUNTER = bytes.fromhex("6003 5b 60005460010160005560019003 80600257 00")
+RETURN_TOP = "60005260206000f3"
+
+
+def world_of(lab: Any, code: bytes) -> Any:
+    return lab.World({lab.ADDRESSES[0]: code}, {})
+
+
+def test_a_block_is_translated_after_as_many_visits_as_asked_for(lab: Any) -> None:
+    twins = lab.Twins("cancun", 16)
+    world = world_of(lab, COUNTER)
+    for visits in range(1, 16):
+        twins.run(twins.fast, world)
+        if visits < 6:  # the loop's body comes by three times a run
+            assert twins.translated == 0
+    assert twins.translated == 1
+    assert not twins.differences(world)
+
+
+def test_hot_code_goes_on_along_the_branch_that_was_seen(lab: Any) -> None:
+    """JUMPI's usual direction is part of the same function; the other one leaves it."""
+    twins = lab.Twins("cancun", 3)
+    code = bytes.fromhex("600035600757fe5b600180600d57fe5b" + RETURN_TOP)
+    world = world_of(lab, code)
+    usual = bytes(31) + b"\x01"
+    for _ in range(4):
+        assert not twins.differences(world, data=usual)
+    (program,) = twins.programs
+    assert set(program.functions) == {0}
+    assert not twins.differences(world, data=bytes(32))
+    assert not twins.differences(world, data=usual)
+
+
+def test_every_stack_depth_up_to_the_limit(lab: Any) -> None:
+    """A loop that pushes until the stack is full, then fails as py-evm does."""
+    twins = lab.Twins("cancun", 1)
+    for code in ("5b6001600056", "5b365836600056", "5b80600056", "5b6001810103600056"):
+        world = world_of(lab, bytes.fromhex(code))
+        assert not twins.differences(world)
+        plain = twins.run(twins.plain, world).facts
+        assert plain["error"][0].__name__ in ("FullStack", "InsufficientStack")
+
+
+def test_an_opcode_that_is_not_py_evms_is_called(lab: Any) -> None:
+    """ADD that adds one more, dearer, and an opcode that py-evm does not have and that jumps."""
+
+    def generous_add(computation: Any) -> None:
+        left, right = computation.stack_pop_ints(2)
+        computation.stack_push_bytes(bytes([left + right + 1]))
+
+    def skip(computation: Any) -> None:
+        computation.code.program_counter += 1
+
+    opcodes = {
+        **CancunComputation.opcodes,
+        opcode_values.ADD: as_opcode(generous_add, "ADD", 77),
+        0x0C: as_opcode(skip, "SKIP", 5),
+        # py-evm's own logic for a price of one's own is foreign too
+        opcode_values.MUL: as_opcode(arithmetic.mul, "MUL", 1234),
+    }
+    custom = type("Custom", (CancunComputation,), {"opcodes": opcodes})
+    twins = lab.Twins("cancun", 1)
+    twins.plain = type("Plain", (twins.plain,), {"computation_class": custom})
+    fast = translating(custom, threshold=1)
+    twins.fast = type("Fast", (twins.fast,), {"computation_class": fast})
+    world = world_of(lab, bytes.fromhex("600160020160050c0102600702" + RETURN_TOP))
+    used = twins.run(twins.plain, world).gas_used
+    assert used > 77 + 2 * 1234
+    for gas in [100_000, *range(0, used + 1, 7)]:
+        assert not twins.differences(world, gas=gas)
+    assert sum(len(program.functions) for program in fast.programs) >= 3
+
+
+def test_a_class_with_a_loop_of_its_own_is_refused() -> None:
+    class Own(CancunComputation):
+        @classmethod
+        def apply_computation(cls, *arguments: Any, **options: Any) -> Any:
+            return super().apply_computation(*arguments, **options)
+
+    assert has_stock_loop(CancunComputation)
+    assert not has_stock_loop(Own)
+    with pytest.raises(ValueError, match="Own"):
+        translating(Own)
+
+
+def test_nobody_translates_while_somebody_watches_every_opcode(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twins = lab.Twins("cancun", 1)
+    logger = BaseComputation.logger
+    monkeypatch.setitem(logger.__dict__, "show_debug2", True)
+    monkeypatch.setattr(logging.Logger, "_log", lambda *arguments, **options: None)
+    assert not twins.differences(world_of(lab, COUNTER))
+    assert twins.translated == 0
+
+
+def test_the_loop_that_is_replaced_is_the_one_that_we_know() -> None:
+    """If py-evm changes `apply_computation`, `translator.computation` must follow."""
+    source = inspect.getsource(BaseComputation.apply_computation)
+    assert (
+        hashlib.sha256(source.encode()).hexdigest()
+        == "d2f86d6b1ebc80701ad7fd8a6204b3c152ddfadd730b68d1fab633ac9643848d"
+    )
+
+
+def test_the_number_of_programs_is_bounded() -> None:
+    programs = Programs(Dialect(CancunComputation.opcodes))
+    first = programs[b"\x00"]
+    assert programs[b"\x00"] is first
+    for number in range(MAX_PROGRAMS):
+        programs[number.to_bytes(3, "big")]
+    assert len(list(programs)) == MAX_PROGRAMS
+    assert programs[b"\x00"] is not first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fork", ("frontier", "homestead"))
+@pytest.mark.parametrize(
+    "code",
+    ("6000600060006000600030" + "6101905a03f1" + "00", "3860006000393860006000f000"),
+    ids=("calls", "creations"),
+)
+def test_a_thousand_and_twenty_four_frames(lab: Any, fork: str, code: str) -> None:
+    """Python's recursion limit, which py-evm raises, still suffices."""
+    twins = lab.Twins(fork, 1)
+    world = world_of(lab, bytes.fromhex(code))
+    plain = lab.outcome(twins.run, twins.plain, world, gas=10**9)
+    fast = lab.outcome(twins.run, twins.fast, world, gas=10**9)
+    assert "raised" not in plain.facts
+    assert plain.facts == fast.facts
