@@ -36,6 +36,7 @@ class Trial:
     differences: tuple[Check, ...]
     blocks: int
     refused: int
+    account: Account
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,9 @@ def run_fuzz(
         report.transactions += len(drawn.drafts)
         report.refused += trial.refused
         report.forks[drawn.setting.fork] += 1
-        report.account += subject.account()
+        report.account += trial.account
         if trial.differences:
             report.findings.append(_finding(seed, index, drawn, trial, subject, shrink_seconds))
-            subject.account()
         index += 1
         report.seconds = time.perf_counter() - started
         progress(report)
@@ -150,7 +150,7 @@ def try_block(drawn: Scenario, subject: Subject) -> Trial:
     """Run a draw as one block, sequentially and by the subject."""
     recording = drafted(drawn.setting, drawn.state, drawn.transactions())
     comparison = compare(recording, subject)
-    return Trial(comparison.differences, 1, int(comparison.refused))
+    return Trial(comparison.differences, 1, int(comparison.refused), subject.account())
 
 
 def try_chain(drawn: Scenario, subject: Subject) -> Trial:
@@ -161,7 +161,7 @@ def try_chain(drawn: Scenario, subject: Subject) -> Trial:
         result = run_case(CaseId(Path("drawn"), "chain", content["network"]), node, subject)
     differs = result.verdict is not Verdict.PASSED
     checks = (Check("chain", False, f"{result.verdict}: {result.detail}"),) if differs else ()
-    return Trial(checks, result.blocks, result.refused)
+    return Trial(checks, result.blocks, result.refused, result.account)
 
 
 def _is_chain(index: int) -> bool:

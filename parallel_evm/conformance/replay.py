@@ -273,7 +273,7 @@ def _outcome(computation: Any) -> tuple[Any, ...]:
         computation.get_gas_remaining(),
         computation.get_gas_refund(),
         tuple(computation.get_log_entries()),
-        tuple(computation.get_accounts_for_deletion()),
+        frozenset(computation.get_accounts_for_deletion()),
     )
 
 
@@ -351,7 +351,7 @@ def _each(name: str, found: Sequence[Any], expected: Sequence[Any]) -> Check:
 def _shown(value: Any) -> str:
     if isinstance(value, bytes):
         text = "0x" + value.hex()
-    elif isinstance(value, tuple):
+    elif isinstance(value, tuple | frozenset):
         text = "(" + ", ".join(map(_shown, value)) + ")"
     else:
         text = str(value)
