@@ -11,6 +11,8 @@ from typing import Any, Final
 from parallel_evm.errors import ConfigurationError
 from parallel_evm.report import BlockReport
 
+_LONGEST_DEADLINE: Final = 24 * 3600
+
 BACKENDS: Final = ("serial", "thread", "process")
 
 
@@ -67,10 +69,14 @@ class ParallelConfig:
                 f"ParallelConfig.on_block must be callable, not {self.on_block!r}"
             )
         deadline = self.worker_deadline
-        if isinstance(deadline, bool) or not isinstance(deadline, int | float) or deadline <= 0:
+        if (
+            isinstance(deadline, bool)
+            or not isinstance(deadline, int | float)
+            or not 0 < deadline <= _LONGEST_DEADLINE
+        ):
             raise ConfigurationError(
-                "ParallelConfig.worker_deadline must be a positive number of seconds, "
-                f"not {deadline!r}"
+                "ParallelConfig.worker_deadline must be a positive number of seconds, at most "
+                f"{_LONGEST_DEADLINE}, not {deadline!r}"
             )
 
 
