@@ -23,6 +23,7 @@ from eth.vm.state import BaseState
 from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rules
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
+from parallel_evm.translator import has_stock_loop, translating
 
 
 class View(FlatState):
@@ -158,8 +159,11 @@ def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:
     return {}
 
 
-def speculative_state(state_class: Any) -> Any:
-    """The state class that speculations of ``state_class``'s transactions run on."""
+def speculative_state(state_class: Any, translate: bool = True) -> Any:
+    """The state class that speculations of ``state_class``'s transactions run on.
+
+    With ``translate``, contracts run as Python functions where all rules are py-evm's own.
+    """
     namespace: dict[str, Any] = {
         "account_db_class": View,
         "exact_balances": False,
@@ -181,8 +185,9 @@ def speculative_state(state_class: Any) -> Any:
         for value in (opcode_values.BALANCE, opcode_values.SELFBALANCE):
             if value in opcodes:
                 opcodes[value] = ExactBalance(opcodes[value])
-        opcodes[opcode_values.SHA3] = NotedSha3(opcodes[opcode_values.SHA3])
-        namespace["computation_class"] = type(
+        sha3 = opcodes[opcode_values.SHA3]
+        opcodes[opcode_values.SHA3] = NotedSha3(sha3)
+        derived = type(
             computation.__name__,
             (computation,),
             {
@@ -191,4 +196,7 @@ def speculative_state(state_class: Any) -> Any:
                 "__qualname__": computation.__qualname__,
             },
         )
+        if translate and has_stock_loop(derived):
+            derived = translating(derived, noted_sha3=sha3)
+        namespace["computation_class"] = derived
     return type(state_class.__name__, (state_class,), namespace)

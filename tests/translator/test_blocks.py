@@ -1,0 +1,52 @@
+"""Whole blocks of contract calls by the executor, with the translator in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from eth.vm.forks.cancun.computation import CancunComputation
+from eth.vm.forks.cancun.state import CancunState
+
+from parallel_evm import ParallelConfig, parallelize, workloads
+from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.translator import has_stock_loop
+from parallel_evm.translator.trace import Trace
+
+
+@pytest.mark.parametrize("name", ("swaps", "lending"))
+def test_a_block_comes_out_the_same_and_was_translated(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    python = Trace.python
+
+    def counted(trace: Trace, function: str) -> str:
+        written.append(function)
+        return python(trace, function)
+
+    monkeypatch.setattr(Trace, "python", counted)
+    workload = workloads.build(name, transactions=12, accounts=6)
+    result, *_ = workload.open().mine_all(list(workload.blocks[0]))
+    config = ParallelConfig(backend="serial", min_transactions=1)
+    chain_class = parallelize(workload.chain_class, config=config)
+    for _ in range(3):
+        chain = workload.open(chain_class)
+        chain.import_block(result.imported_block)
+        assert chain.get_canonical_head().hash == result.imported_block.hash
+    assert len(written) > 50
+
+
+def test_only_rules_that_are_all_py_evms_are_translated() -> None:
+    def computation_of(state_class: Any, **options: Any) -> Any:
+        return speculative_state(state_class, **options).computation_class
+
+    assert not has_stock_loop(computation_of(CancunState))
+    assert has_stock_loop(computation_of(CancunState, translate=False))
+
+    class Customised(CancunComputation):
+        def consume_gas(self, amount: int, reason: str) -> None:
+            super().consume_gas(amount, reason)
+
+    custom = type("CustomState", (CancunState,), {"computation_class": Customised})
+    assert has_stock_loop(computation_of(custom))
