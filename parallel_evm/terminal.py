@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from parallel_evm.bench import INCLUDED, Measurement
+from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
+from parallel_evm.conformance.fuzz import FuzzReport
+from parallel_evm.conformance.replay import BlockReplay, Replays
+from parallel_evm.conformance.subject import Account
 from parallel_evm.demo import Demonstration
 
 
@@ -94,3 +101,156 @@ def show_measurements(console: Console, measurements: Sequence[Measurement]) -> 
             "ratio = sequential time / parallel time."
         )
     console.print(f"Included: {INCLUDED}.")
+
+
+def show_conformance(console: Console, found: Conformance) -> None:
+    """Verdicts by folder and by network, and every case that did not pass, by name."""
+    if found.results:
+        _show_verdicts(console, "folder", found.by_folder())
+        _show_verdicts(console, "network", found.by_network())
+    for verdict in (Verdict.STOCK_FAILS, Verdict.FAILED):
+        for result in found.results:
+            if result.verdict is verdict:
+                _say(console, _told(result))
+    counted = ", ".join(
+        f"{found.count(verdict)} {_VERDICTS[verdict]}"
+        for verdict in Verdict
+        if found.count(verdict) or verdict in (Verdict.PASSED, Verdict.FAILED)
+    )
+    _say(
+        console, f"{found.subject}: {len(found.results)} cases in {found.seconds:.1f} s: {counted}"
+    )
+    _say(console, _execution(found.account))
+
+
+_VERDICTS = {
+    Verdict.PASSED: "passed",
+    Verdict.FAILED: "failed",
+    Verdict.STOCK_FAILS: "stock fails",
+    Verdict.UNKNOWN_NETWORK: "unknown network",
+    Verdict.ERROR: "unusable",
+}
+
+
+def _show_verdicts(console: Console, what: str, rows: Mapping[str, Counter[Verdict]]) -> None:
+    total = sum(rows.values(), Counter[Verdict]())
+    shown = [
+        verdict
+        for verdict in Verdict
+        if total[verdict] or verdict in (Verdict.PASSED, Verdict.FAILED)
+    ]
+    table = Table(show_footer=True)
+    table.add_column(what, "all")
+    for verdict in shown:
+        table.add_column(_VERDICTS[verdict], str(total[verdict]), justify="right")
+    for name, counts in rows.items():
+        cells = [str(counts[verdict] or "") for verdict in shown]
+        table.add_row(
+            name or "(unreadable)", *cells, style="bold red" * bool(counts[Verdict.FAILED])
+        )
+    console.print(table)
+
+
+def _told(result: CaseResult) -> str:
+    word = _VERDICTS[result.verdict]
+    case = result.case
+    return f"{word}: {case.file}::{case.name} ({case.network}): {result.detail}"
+
+
+def show_replays(console: Console, found: Replays) -> None:
+    """One row per block: size, equality, times, re-executions; then every difference."""
+    if found.blocks:
+        _show_blocks(console, found)
+    for block in found.blocks:
+        for check in block.differences:
+            _say(console, f"DIFFERENT: {block.source}: {check.name}: {check.detail}")
+    for reason, numbers in _grouped(
+        (f"{check.name} ({check.detail})", block.number)
+        for block in found.blocks
+        for check in block.not_compared
+    ).items():
+        _say(console, f"not compared with the header: {reason}: {_blocks(numbers, found.blocks)}")
+    for reason, numbers in _grouped(
+        (reason, block.number) for block in found.blocks for reason in block.warm.fallbacks
+    ).items():
+        _say(console, f"run sequentially: {reason}: {_blocks(numbers, found.blocks)}")
+
+
+def _show_blocks(console: Console, found: Replays) -> None:
+    table = Table(title=found.subject, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("block", justify="right")
+    table.add_column("fork")
+    for heading in ("txs", "Mgas"):
+        table.add_column(heading, justify="right")
+    table.add_column("result")
+    for heading in ("py-evm s", "cold s", "warm s", "run again"):
+        table.add_column(heading, justify="right")
+    for block in found.blocks:
+        table.add_row(
+            str(block.number),
+            block.fork,
+            str(block.transactions),
+            f"{block.gas_used / 1e6:.2f}",
+            _mark(block.equal),
+            f"{block.sequential_seconds:.3f}",
+            f"{block.cold_seconds:.3f}",
+            f"{block.warm_seconds:.3f}",
+            f"{block.cold.re_executions}, {block.warm.re_executions}",
+        )
+    console.print(table)
+    console.print("run again: transactions executed more than once, cold and warm")
+
+
+def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _blocks(numbers: Sequence[int], of: Sequence[BlockReplay]) -> str:
+    if len(numbers) == len(of) > 1:
+        return "all blocks"
+    return "block " + ", ".join(map(str, numbers))
+
+
+def show_fuzzing(console: Console, found: FuzzReport, cases: Sequence[Path]) -> None:
+    """How much was tried, on which forks; each difference with the case that shows it."""
+    table = Table(
+        title=f"{found.subject}, seed {found.seed}", title_justify="left", show_header=False
+    )
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_row("draws", f"{found.draws:,}")
+    table.add_row("blocks", f"{found.blocks:,}")
+    table.add_row("of these, refused by py-evm", f"{found.refused:,}")
+    table.add_row("transactions", f"{found.transactions:,}")
+    table.add_row("seconds", f"{found.seconds:.1f}")
+    table.add_row("differences", _count(len(found.findings)))
+    table.add_section()
+    for fork, count in found.forks.most_common():
+        table.add_row(fork, f"{count:,}")
+    console.print(table)
+    for finding, case in zip(found.findings, cases, strict=True):
+        alone = "" if finding.alone else " (not when run alone)"
+        checks = "; ".join(f"{check.name}: {check.detail}" for check in finding.checks)
+        _say(console, f"DIFFERENT{alone}: {case}: {checks}")
+    _say(console, _execution(found.account))
+
+
+def _count(number: int) -> str:
+    return "[green]none[/green]" if number == 0 else f"[bold red]{number}[/bold red]"
+
+
+def _execution(account: Account) -> str:
+    """Proof that the parallel path was taken, and why it was not where it was not."""
+    reasons = "".join(f"; {count} not: {why}" for why, count in account.fallbacks.items())
+    return (
+        f"{account.parallel:,} of {account.blocks:,} blocks with transactions ran in parallel, "
+        f"{account.re_executions:,} transactions were run again{reasons}"
+    )
+
+
+def _say(console: Console, text: str) -> None:
+    """A line as it is, however long: names and reasons are to be copied and searched."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The command line: what it prints, and how it answers bad input."""
+"""The commands about speed: what they print, and how they answer bad input."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def test_bench_prints_ratios_and_writes_json(tmp_path) -> None:
         (["bench", "transfers", "--workers", "1,two"], "two"),
         (["bench", "transfers", "--workers", "0"], "0"),
         (["bench", "transfers", "--json", "/no/such/folder/x.json"], "/no/such/folder"),
+        (["bench", "transfers", "--json", "."], ". is a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], culprit: str) -> None:

@@ -1,0 +1,30 @@
+"""The command line: parses, calls, prints. Exit codes: 0 fine, 1 a difference, 2 bad input.
+
+Each group of commands has a module of its own; this one puts them together. Ctrl-C ends with 130.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from parallel_evm.cli import conformance, speed
+
+app = typer.Typer(
+    name="parallel-evm",
+    help="Execute py-evm blocks in parallel, with results identical to sequential py-evm.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(speed.demo)
+app.command()(speed.bench)
+app.command()(conformance.conform)
+app.command()(conformance.replay)
+app.command()(conformance.fuzz)
+
+
+def main() -> None:
+    """Entry point of the ``parallel-evm`` command."""
+    app()

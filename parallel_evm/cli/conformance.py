@@ -1,0 +1,289 @@
+"""Commands about equality: `conform` (ethereum/tests), `replay` (real blocks), `fuzz` (random).
+
+Each hands the work to its engine in `parallel_evm.conformance` and shows what came of it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parallel_evm.cli.manners import (
+    Backend,
+    BackendOption,
+    JsonFileOption,
+    WorkersOption,
+    complain,
+    fail,
+    progress_bar,
+    screen,
+    working,
+    write_json,
+)
+from parallel_evm.config import ParallelConfig
+from parallel_evm.conformance.blocktests import (
+    CaseId,
+    CaseResult,
+    Discovery,
+    Verdict,
+    discover,
+    run_conformance,
+)
+from parallel_evm.conformance.fetch import fetch_block
+from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
+from parallel_evm.conformance.inputs import InputError
+from parallel_evm.conformance.parallel import Parallel
+from parallel_evm.conformance.recording import FORKS
+from parallel_evm.conformance.replay import BlockReplay, Unusable, run_replay
+from parallel_evm.terminal import show_conformance, show_fuzzing, show_replays
+
+BAD_INPUT = (Verdict.ERROR, Verdict.UNKNOWN_NETWORK)
+
+
+def conform(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Test files, or folders that hold them."),
+    ],
+    workers: WorkersOption = None,
+    backend: BackendOption = None,
+    match: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only cases whose path or name contains TEXT (or *?)."),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only N cases, of every folder and network."),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Files run side by side, each with workers.")
+    ] = 1,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Run ethereum/tests BlockchainTests through parallelized VMs.
+
+    Every block goes down the parallel path. Valid blocks must be imported under the hash that the
+    case gives, invalid ones refused in py-evm's words; the tip and the post-state must be right.
+    What stock py-evm fails itself is listed by name and not counted.
+
+    Exit code: 0 all equal, 1 a case failed, 2 input that cannot be used (the rest is run).
+
+    Examples:
+
+    ```
+    parallel-evm conform ethereum-tests/BlockchainTests
+    parallel-evm conform ethereum-tests --sample 150 --backend serial
+    parallel-evm conform ethereum-tests --match CREATE2 --workers 4
+    parallel-evm conform ethereum-tests --jobs 2 --workers 1 --json all.json
+    ```
+    """
+    with working() as say:
+        say("looking for cases")
+        discovery = _discover(paths, match, sample)
+    total = len(discovery.cases) + len(discovery.unusable)
+    done = failed = 0
+    with (
+        _subject(workers, backend) as subject,
+        progress_bar("conform", total) as advance,
+    ):
+
+        def hear(result: CaseResult) -> None:
+            nonlocal done, failed
+            done += 1
+            failed += result.verdict is Verdict.FAILED
+            advance(done, f"{done}/{total}, {failed} failed, {result.case}")
+
+        found = run_conformance(discovery, subject, jobs, hear)
+    show_conformance(screen(), found)
+    bad = [result for result in found.results if result.verdict in BAD_INPUT]
+    for result in bad:
+        complain(_where(result))
+    if not found.results:
+        complain("no case to run" + (f" that matches {match!r}" if match is not None else ""))
+    write_json(json_file, found.to_dict())
+    raise typer.Exit(found.exit_code or (2 if bad else 0))
+
+
+def replay(
+    blocks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BLOCK_FOLDER",
+            help="Folders with block.json and prestate.json, or JSON cases; with --rpc a NUMBER.",
+        ),
+    ],
+    workers: WorkersOption = None,
+    backend: BackendOption = None,
+    fork: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="The fork's rules. Default: by number and timestamp."),
+    ] = None,
+    rpc: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Fetch the block from this node (debug_trace*) first."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --rpc: keep the block in this folder."),
+    ] = None,
+    json_file: JsonFileOption = None,
+) -> None:
+    """Run real blocks sequentially and in parallel, and compare.
+
+    A folder holds block.json (eth_getBlockByNumber with full transactions), prestate.json (geth's
+    prestateTracer, or debug_traceBlockByNumber's list of it) and, if the block asks BLOCKHASH,
+    block_hashes.json. Stock py-evm is held against the header, the parallel run against stock
+    py-evm: receipts, logs, outputs, errors, state root. Cases that fuzz wrote are taken too.
+
+    Exit code: 0 all equal, 1 a difference, 2 input that cannot be used (the rest is run).
+
+    Examples:
+
+    ```
+    parallel-evm replay mainnet/*
+    parallel-evm replay mainnet/19932703 --workers 4 --json result.json
+    parallel-evm replay differences/block-0-17.json --backend serial
+    parallel-evm replay --rpc http://127.0.0.1:8545 19932703 --save blocks/19932703
+    ```
+    """
+    if fork is not None and fork not in FORKS:
+        fail(f"--fork: unknown fork {fork!r}; one of {', '.join(FORKS)}")
+    if rpc is None and save is not None:
+        fail("--save: there is nothing to save without --rpc")
+    with tempfile.TemporaryDirectory(prefix="parallel-evm-") as scratch:
+        if rpc is None:
+            folders = [Path(block) for block in blocks]
+        else:
+            folders = [_fetch(rpc, blocks, save or Path(scratch) / "block", fork)]
+        done = 0
+        with (
+            _subject(workers, backend) as subject,
+            progress_bar("replay", len(folders)) as advance,
+        ):
+
+            def hear(result: BlockReplay | Unusable) -> None:
+                nonlocal done
+                done += 1
+                advance(done, f"{done}/{len(folders)}, {result.source}")
+
+            found = run_replay(folders, subject, fork, hear)
+    show_replays(screen(), found)
+    for result in found.results:
+        if isinstance(result, Unusable):
+            complain(result.reason)
+    write_json(json_file, found.to_dict())
+    raise typer.Exit(found.exit_code)
+
+
+def fuzz(
+    seconds: Annotated[
+        float, typer.Option(min=0.001, metavar="N", help="How long to go on, in wall time.")
+    ] = 60,
+    seed: Annotated[int, typer.Option(metavar="S", help="Another seed draws other blocks.")] = 0,
+    workers: WorkersOption = None,
+    backend: BackendOption = None,
+    save: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where differences are written as cases.")
+    ] = Path("differences"),
+    json_file: JsonFileOption = None,
+) -> None:
+    """Run random blocks sequentially and in parallel, and keep what differs.
+
+    Random and mutated bytecode, contracts that call, create and destroy each other, access lists,
+    authorisations, blobs, precompiles, contracts that branch on what they see; single blocks, and
+    chains in which a branch is overtaken. A difference is cut down to the smallest case that shows
+    it and written as JSON: a block for replay, a chain for conform.
+
+    Exit code: 0 nothing found, 1 a difference, 2 input that cannot be used.
+
+    Examples:
+
+    ```
+    parallel-evm fuzz
+    parallel-evm fuzz --seconds 3600 --seed 7 --workers 4 --save found
+    parallel-evm replay found/block-7-121.json
+    parallel-evm conform found/chain-7-123.json
+    ```
+    """
+    if save.exists() and not save.is_dir():
+        fail(f"--save: {save} is not a folder")
+    cases: list[Path] = []
+    with (
+        _subject(workers, backend) as subject,
+        progress_bar("fuzz", seconds) as advance,
+    ):
+
+        def hear(report: FuzzReport) -> None:
+            # Written as they are found: Ctrl-C loses nothing.
+            cases.extend(_write(finding, save) for finding in report.findings[len(cases) :])
+            advance(report.seconds, f"{report.blocks} blocks, {len(cases)} differences")
+
+        found = run_fuzz(subject, seconds, seed, progress=hear)
+    show_fuzzing(screen(), found, cases)
+    write_json(json_file, found.to_dict())
+    raise typer.Exit(found.exit_code)
+
+
+@contextmanager
+def _subject(workers: int | None, backend: Backend | None) -> Iterator[Parallel]:
+    """The executor as it was asked for; its workers are gone at the end, whatever happened."""
+    default = ParallelConfig()
+    chosen = default.backend if backend is None else backend.value
+    with closing(Parallel(workers or default.workers, chosen)) as subject:
+        yield subject
+
+
+def _discover(paths: Sequence[Path], match: str | None, sample: int | None) -> Discovery:
+    """The cases in the paths; a path that is none spoils only itself."""
+    unusable: list[CaseResult] = []
+    usable = list(paths)
+    while True:
+        try:
+            found = discover(usable, match, sample)
+        except InputError as problem:
+            # It names the path that it stumbled over.
+            usable = [path for path in usable if str(path) != problem.file]
+            case = CaseId(Path(problem.file), "", "")
+            unusable.append(CaseResult(case, Verdict.ERROR, problem.reason))
+        else:
+            return changed(found, unusable=(*unusable, *found.unusable))
+
+
+def _where(result: CaseResult) -> str:
+    """Bad input in one line: file, case, field, reason."""
+    case = result.case
+    place = f"{case.file}::{case.name}" if case.name else str(case.file)
+    field = "network: " if result.verdict is Verdict.UNKNOWN_NETWORK else ""
+    return f"{place}: {field}{result.detail}"
+
+
+def _fetch(url: str, numbers: Sequence[str], folder: Path, fork: str | None) -> Path:
+    if len(numbers) != 1:
+        fail("--rpc: takes one block NUMBER")
+    try:
+        number = int(numbers[0], 0)
+    except ValueError:
+        number = -1
+    if number < 0:
+        fail(f"--rpc: {numbers[0]!r} is not a block number")
+    try:
+        with working() as say:
+            say(f"fetching block {number}")
+            return fetch_block(url, number, folder, fork)
+    except InputError as problem:
+        fail(str(problem))
+    except OSError as problem:
+        fail(f"--save: {folder}: {problem.strerror}")
+
+
+def _write(finding: Finding, folder: Path) -> Path:
+    try:
+        return finding.write(folder)
+    except OSError as problem:
+        fail(f"--save: {folder}: {problem.strerror}")

@@ -1,0 +1,138 @@
+"""What all commands have in common: options, progress, how bad input and results are told.
+
+Progress goes to standard error, and only to a terminal, so that output can be piped. Knows nothing
+about what the commands do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+REFRESH_SECONDS = 0.1
+COLUMNS_WITHOUT_TERMINAL = 120
+
+
+class Backend(StrEnum):
+    serial = "serial"
+    thread = "thread"
+    process = "process"
+
+
+def screen() -> Console:
+    """Where results go. Tables that are piped are not squeezed into the width of no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=COLUMNS_WITHOUT_TERMINAL)
+
+
+def complain(message: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"parallel-evm: {' '.join(message.splitlines())}", err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Bad input: one line, exit code 2."""
+    complain(message)
+    raise typer.Exit(2)
+
+
+def _writable(file: Path | None) -> Path | None:
+    # Asked before the work is done, so that no result is lost to a wrong name.
+    if file is not None and not file.parent.is_dir():
+        fail(f"--json: there is no folder {file.parent}")
+    if file is not None and file.is_dir():
+        fail(f"--json: {file} is a folder")
+    return file
+
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", "-w", min=1, help="Workers. Default: the CPUs of this machine."),
+]
+BackendOption = Annotated[
+    Backend | None,
+    typer.Option("--backend", help="Where transactions run. Default: process."),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+JsonFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=_writable,
+        help="Write the results to this file as well, as JSON.",
+    ),
+]
+
+
+@contextmanager
+def working(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done; what is yielded changes it."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda text: None
+    else:
+        with console.status("starting") as status:
+            yield lambda text: status.update(text)
+
+
+@contextmanager
+def progress_bar(what: str, total: float) -> Iterator[Callable[[float, str], None]]:
+    """A bar; what is yielded hears how much of `total` is done, and a few words about it."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, words: None
+        return
+    words_column = TextColumn(
+        "{task.fields[words]}",
+        markup=False,
+        table_column=Column(no_wrap=True, overflow="ellipsis"),
+    )
+    # Drawn between cases and not by a thread: that would disturb what is being timed, and workers
+    # are forked from this process.
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        words_column,
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        task = progress.add_task(what, total=total, words="")
+        drawn = 0.0
+
+        def advance(done: float, words: str) -> None:
+            nonlocal drawn
+            progress.update(task, completed=done, words=words)
+            if time.monotonic() - drawn >= REFRESH_SECONDS:
+                progress.refresh()
+                drawn = time.monotonic()
+
+        yield advance
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def write_json(file: Path | None, value: Any) -> None:
+    """Write to the file, if one was asked for; exit code 2 if that is impossible."""
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    except OSError as problem:
+        fail(f"--json: {file}: {problem.strerror}")
