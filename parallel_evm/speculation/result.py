@@ -7,8 +7,8 @@ from typing import Any
 
 from eth.abc import ComputationAPI
 from eth.exceptions import VMError
-from eth_bloom.bloom import BloomFilter
 
+from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.state.flat import Effects, Traces
 from parallel_evm.state.recorder import Observations
 
@@ -107,10 +107,6 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
     """Reduce a finished computation to its outcome."""
     is_error = computation.is_error
     logs = computation.get_raw_log_entries()
-    bloomables: list[bytes] = []
-    for _, address, topics, _ in logs:
-        bloomables.append(address)
-        bloomables.extend(topic.to_bytes(32, "big") for topic in topics)
     message = computation.msg
     return Outcome(
         _error=computation.error if is_error else None,
@@ -126,7 +122,7 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
         self_destruct_beneficiaries=tuple(computation.get_self_destruct_beneficiaries()),
         contracts_created=tuple(computation.contracts_created),
         create_address=message.storage_address if message.is_create else None,
-        bloom=int(BloomFilter.from_iterable(bloomables)) if bloomables else 0,
+        bloom=bloom_of(logs),
     )
 
 

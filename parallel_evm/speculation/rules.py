@@ -20,6 +20,8 @@ from eth.vm.opcode import Opcode
 from eth.vm.stack import to_bytes, to_int
 from eth.vm.state import BaseState
 
+from parallel_evm.speculation.calls import DirectCalls, DirectState
+from parallel_evm.speculation.executor import fork_of
 from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rules
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
@@ -159,13 +161,16 @@ def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:
     return {}
 
 
-def speculative_state(state_class: Any, translate: bool = True) -> Any:
+def speculative_state(state_class: Any, translate: bool = True, direct: bool = True) -> Any:
     """The state class that speculations of ``state_class``'s transactions run on.
 
     With ``translate``, contracts run as Python functions where all rules are py-evm's own.
+    ``direct``: where every rule is py-evm's own, go about it without py-evm's layers.
     """
+    state_bases: tuple[Any, ...] = (state_class,)
     namespace: dict[str, Any] = {
         "account_db_class": View,
+        "direct_fork": fork_of(state_class) if direct else None,
         "exact_balances": False,
         "preimages": {},
         "__module__": state_class.__module__,
@@ -181,6 +186,10 @@ def speculative_state(state_class: Any, translate: bool = True) -> Any:
 
         namespace["get_balance"] = get_balance
         computation = state_class.computation_class
+        computation_bases: tuple[Any, ...] = (computation,)
+        if direct:
+            state_bases = (DirectState, state_class)
+            computation_bases = (DirectCalls, computation)
         opcodes = dict(computation.opcodes)
         for value in (opcode_values.BALANCE, opcode_values.SELFBALANCE):
             if value in opcodes:
@@ -189,7 +198,7 @@ def speculative_state(state_class: Any, translate: bool = True) -> Any:
         opcodes[opcode_values.SHA3] = NotedSha3(sha3)
         derived = type(
             computation.__name__,
-            (computation,),
+            computation_bases,
             {
                 "opcodes": opcodes,
                 "__module__": computation.__module__,
@@ -199,4 +208,4 @@ def speculative_state(state_class: Any, translate: bool = True) -> Any:
         if translate and has_stock_loop(derived):
             derived = translating(derived, noted_sha3=sha3)
         namespace["computation_class"] = derived
-    return type(state_class.__name__, (state_class,), namespace)
+    return type(state_class.__name__, state_bases, namespace)

@@ -15,7 +15,9 @@ from eth.abc import SignedTransactionAPI
 from eth.constants import BLANK_ROOT_HASH
 
 from parallel_evm.hashing import keccak
-from parallel_evm.speculation.result import Speculation, outcome_of
+from parallel_evm.speculation.executor import Executor, Irregular
+from parallel_evm.speculation.result import Outcome, Speculation, outcome_of
+from parallel_evm.speculation.signing import message_for_signing
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.recorder import Recorder
 
@@ -49,24 +51,26 @@ class Speculator:
         self.lane = lane
         self._last = last
         self._state = state_class(lane, execution_context, BLANK_ROOT_HASH)
+        fork = state_class.direct_fork
+        self._executor = None
+        if fork is not None and not self._state.logger.show_debug2:
+            self._executor = Executor(self._state, fork)
 
     def run(self, index: int, transaction: SignedTransactionAPI) -> Speculation:
         """Execute one transaction on the lane, and let the lane see what it wrote."""
         started = time.perf_counter()
-        recorder = Recorder(self.lane)
-        view = FlatState(recorder, index)
-        state = self._state
-        state._account_db = view
-        state.preimages = {}
-        if getattr(state, "_transient_storage", None) is not None:
-            state._transient_storage = None  # a run that failed half-way may have left something
+        recorder, view = self._fresh(index)
         outcome = None
-        effects = view.effects
         try:
-            outcome = outcome_of(state.apply_transaction(transaction))
+            try:
+                outcome = self._directly(transaction)
+            except Irregular:
+                recorder, view = self._fresh(index)
+                outcome = outcome_of(self._state.apply_transaction(transaction))
         except Exception:  # whatever it was: a run on the committed state decides
             effects = Effects()
         else:
+            effects = view.effects
             self.lane.fold(effects)
         return Speculation(
             index=index,
@@ -75,8 +79,27 @@ class Speculator:
             outcome=outcome,
             seconds=time.perf_counter() - started,
             traces=view.transaction_traces() if index == self._last else None,
-            preimages=state.preimages,
+            preimages=self._state.preimages,
         )
+
+    def _fresh(self, index: int) -> tuple[Recorder, FlatState]:
+        recorder = Recorder(self.lane)
+        view = FlatState(recorder, index)
+        state = self._state
+        state._account_db = view
+        state.preimages = {}
+        if getattr(state, "_transient_storage", None) is not None:
+            state._transient_storage = None  # a run that failed half-way may have left something
+        return recorder, view
+
+    def _directly(self, transaction: SignedTransactionAPI) -> Outcome:
+        """Without py-evm's executor, where that is possible; else raises `Irregular`."""
+        if self._executor is None:
+            raise Irregular
+        sender = vars(transaction).get("sender") or recover_sender(transaction)
+        if sender is None:
+            raise Irregular
+        return self._executor.run(transaction, sender)
 
 
 def recover_sender(transaction: Any) -> bytes | None:
@@ -119,6 +142,6 @@ def _recover(transaction: Any) -> bytes:
         + transaction.s.to_bytes(32, "big")
         + bytes((recovery_id,))
     )
-    digest = keccak(transaction.get_message_for_signing())
+    digest = keccak(message_for_signing(transaction))
     key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
     return keccak(key.format(compressed=False)[1:])[12:]

@@ -12,6 +12,7 @@ from typing import Any, Final
 from eth.abc import VirtualMachineAPI
 from eth.vm import forks
 from eth.vm.base import VM
+from eth.vm.forks.spurious_dragon.transactions import SpuriousDragonTransaction
 
 STOCK_VMS: Final[tuple[type[VM], ...]] = tuple(
     vm for vm in vars(forks).values() if isinstance(vm, type) and issubclass(vm, VM)
@@ -32,6 +33,20 @@ _STOCK_OPERATIONS: Final[frozenset[int]] = frozenset(
     for table in (state.computation_class.opcodes, state.computation_class._precompiles or {})
     for operation in table.values()
 )
+
+_BUILDERS: Final[tuple[Any, ...]] = tuple(vm.get_transaction_builder() for vm in STOCK_VMS)
+
+STOCK_LEGACY_TRANSACTIONS: Final[frozenset[type]] = frozenset(
+    legacy
+    for legacy in (getattr(builder, "legacy_signed", builder) for builder in _BUILDERS)
+    if issubclass(legacy, SpuriousDragonTransaction)
+)
+"""py-evm's legacy transactions since EIP-155."""
+
+STOCK_TYPED_TRANSACTIONS: Final[frozenset[type]] = frozenset(
+    builder.typed_transaction for builder in _BUILDERS if hasattr(builder, "typed_transaction")
+)
+"""The wrappers (EIP-2718) around py-evm's typed transactions."""
 
 # What a subclass may set without having changed a rule: each of these is checked by itself.
 _CHECKED_ATTRIBUTES: Final = frozenset(
@@ -56,6 +71,11 @@ def is_stock_class(cls: type) -> bool:
         if "__init__" in vars(base) or "__getattribute__" in vars(base):
             return False
     return False
+
+
+def stock_base(cls: type) -> Any:
+    """The class of py-evm that ``cls`` is, or that it is derived from most closely; or None."""
+    return next((base for base in cls.__mro__ if base in _STOCK_CLASSES), None)
 
 
 def is_stock_operation(operation: Any) -> bool:

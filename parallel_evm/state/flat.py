@@ -61,6 +61,7 @@ class FlatState(AccountDatabaseAPI):
         "_locked_below",
         "_log",
         "_originals",
+        "_transient",
         "_warm",
         "effects",
         "index",
@@ -74,6 +75,7 @@ class FlatState(AccountDatabaseAPI):
         self.effects = Effects()
         self._originals: dict[Key, int] = {}
         self._warm: dict[Any, None] = {}
+        self._transient: dict[Key, bytes] = {}
         # (dictionary, key, previous value): applied backwards, it undoes everything
         self._log: list[tuple[dict[Any, Any], Any, Any]] = []
         self._checkpoints: list[tuple[JournalDBCheckpoint, int]] = []
@@ -284,6 +286,20 @@ class FlatState(AccountDatabaseAPI):
             self._warm[key] = None
 
     #
+    # EIP-1153 transient storage: py-evm keeps it beside the database; here one log undoes both
+    #
+    def get_transient_storage(self, address: Address, slot: int) -> bytes:
+        return self._transient.get((address, slot), b"")
+
+    def set_transient_storage(self, address: Address, slot: int, value: bytes) -> None:
+        key = (address, slot)
+        self._log.append((self._transient, key, self._transient.get(key, _ABSENT)))
+        self._transient[key] = value
+
+    def clear_transient_storage(self) -> None:
+        self._transient = {}
+
+    #
     # Checkpoints
     #
     def record(self) -> JournalDBCheckpoint:
@@ -320,6 +336,7 @@ class FlatState(AccountDatabaseAPI):
         """
         self._originals.clear()
         self._warm = {}
+        self._transient = {}
         self._log.clear()
         self._locked_below = len(self._checkpoints)
 

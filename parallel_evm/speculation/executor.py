@@ -1,0 +1,500 @@
+"""A transaction from its checks to its fee, done once and directly.
+
+Responsible for: what py-evm's transaction executors do in layers, for the forks from London to
+Prague: validation, buying gas, authorisations (EIP-7702), warm addresses, the message, refunds
+(EIP-3529), the floor price of data (EIP-7623), fees, self-destructs and clearing (EIP-161).
+Talks to: a py-evm state over a fresh `FlatState`, whose computation class runs the code.
+Never: refuses a transaction. At anything irregular it raises `Irregular`, and py-evm's own
+executor, on another fresh view, says what is wrong, or that nothing is.
+
+Prices and limits are py-evm's constants and functions. A transfer to an account without code,
+which is most of what can happen, makes no computation at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from eth._utils.address import generate_contract_address
+from eth._utils.state import code_is_delegation_designation
+from eth.constants import (
+    CREATE_CONTRACT_ADDRESS,
+    EMPTY_SHA3,
+    SECPK1_N,
+    UINT_64_MAX,
+    UINT_256_MAX,
+)
+from eth.vm.forks.berlin.constants import ACCESS_LIST_TRANSACTION_TYPE
+from eth.vm.forks.berlin.transactions import AccessListTransaction
+from eth.vm.forks.cancun.constants import (
+    BLOB_TX_TYPE,
+    GAS_PER_BLOB,
+    VERSIONED_HASH_VERSION_KZG,
+)
+from eth.vm.forks.cancun.state import CancunState
+from eth.vm.forks.cancun.transactions import BlobTransaction
+from eth.vm.forks.london.constants import (
+    DYNAMIC_FEE_TRANSACTION_TYPE,
+    EIP3529_MAX_REFUND_QUOTIENT,
+)
+from eth.vm.forks.london.state import LondonState
+from eth.vm.forks.london.transactions import DynamicFeeTransaction
+from eth.vm.forks.prague.constants import SET_CODE_TRANSACTION_TYPE
+from eth.vm.forks.prague.state import PragueState
+from eth.vm.forks.prague.transactions import SetCodeTransaction
+from eth.vm.forks.shanghai.computation import ShanghaiComputation
+from eth.vm.forks.spurious_dragon._utils import THREE
+from eth.vm.opcode_values import STOP
+
+from parallel_evm.speculation.bloom import bloom_of
+from parallel_evm.speculation.calls import message_of
+from parallel_evm.speculation.result import LogEntry, Outcome
+from parallel_evm.speculation.stock import (
+    STOCK_LEGACY_TRANSACTIONS,
+    STOCK_TYPED_TRANSACTIONS,
+    STOCK_VMS,
+    state_runs_stock_rules,
+    stock_base,
+)
+from parallel_evm.state.flat import FlatState
+from parallel_evm.state.keys import LIFE, NONCE
+
+_HIGHEST_S = SECPK1_N // 2
+
+
+class Irregular(Exception):
+    """This transaction is not for the direct path. Whatever was done to the view is void."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where the forks from London to Prague differ in what they do around a message."""
+
+    types: dict[type, int]
+    """Typed transactions (EIP-2718) that the fork knows, and their numbers."""
+    warms_coinbase: bool
+    """EIP-3651. py-evm's computations see to it; what needs no computation does so itself."""
+    checks_highest_fee: bool
+    """The sender must have what the gas may cost at most, not only what it does cost."""
+    delegates: bool
+    """EIP-7702."""
+    extra_gas_for_data: Callable[[Any, int, int], int]
+    """py-evm's ``calc_data_floor_gas(transaction, gas used, gas refunded)``."""
+
+
+def fork_of(state_class: Any) -> Fork | None:
+    """What to know of a state class's fork; None where py-evm's executor has to be used.
+
+    That is where any rule is customised, where the parts belong to different forks, and before
+    London.
+    """
+    stock = stock_base(state_class)
+    computation, executor = state_class.computation_class, state_class.transaction_executor_class
+    if (
+        not state_runs_stock_rules(state_class)
+        or not any(stock is vm.get_state_class() for vm in STOCK_VMS)
+        or not issubclass(stock, LondonState)
+        or stock_base(computation) is not stock.computation_class
+        or stock_base(executor) is not stock.transaction_executor_class
+        or computation.opcodes[STOP] is not stock.computation_class.opcodes[STOP]
+    ):
+        return None
+    types: dict[type, int] = {
+        AccessListTransaction: ACCESS_LIST_TRANSACTION_TYPE,
+        DynamicFeeTransaction: DYNAMIC_FEE_TRANSACTION_TYPE,
+    }
+    if issubclass(stock, CancunState):
+        types[BlobTransaction] = BLOB_TX_TYPE
+    if issubclass(stock, PragueState):
+        types[SetCodeTransaction] = SET_CODE_TRANSACTION_TYPE
+    return Fork(
+        types=types,
+        warms_coinbase=issubclass(computation, ShanghaiComputation),
+        checks_highest_fee=issubclass(stock, CancunState),
+        delegates=issubclass(stock, PragueState),
+        extra_gas_for_data=executor.calc_data_floor_gas,
+    )
+
+
+@dataclass(slots=True)
+class _Order:
+    """A transaction whose fields have been checked, as far as they can be without a state."""
+
+    signed: Any
+    """py-evm's transaction, without the wrapper of a typed one."""
+    type_id: int
+    sender: bytes
+    to: bytes
+    value: int
+    data: bytes
+    nonce: int
+    gas: int
+    gas_for_message: int
+    highest_price: int
+    """Wei per gas that the sender pays at most."""
+    priority: int
+    """Wei per gas of it that may go to the coinbase, at most."""
+    access_list: Iterable[Any]
+
+
+class Executor:
+    """Runs transactions of one block, one after another, each on a fresh view."""
+
+    def __init__(self, state: Any, fork: Fork) -> None:
+        """``state``: its account database is exchanged for each transaction's view."""
+        self._state = state
+        self._fork = fork
+        self._coinbase = state.coinbase
+
+    def run(self, transaction: Any, sender: bytes) -> Outcome:
+        """``state.apply_transaction(transaction)``, reduced to its outcome.
+
+        Raises `Irregular` where only py-evm can tell what is to be done, and what py-evm raises
+        where code fails in ways that it does not catch.
+        """
+        state = self._state
+        view: FlatState = state._account_db
+        order = self._checked(transaction, sender)
+        base_fee: int = state.execution_context.base_fee_per_gas
+        if order.highest_price < base_fee:
+            raise Irregular
+        # EIP-1559: what of the price is left when the base fee is burned goes to the coinbase.
+        tip = min(order.highest_price - base_fee, order.priority)
+        price = base_fee + tip
+        self._buy(view, order, price)
+        refund = 0
+        if order.type_id == SET_CODE_TRANSACTION_TYPE:
+            refund = state.process_set_code_authorizations(order.signed)
+        if order.to == CREATE_CONTRACT_ADDRESS:
+            return self._create(view, order, price, tip)
+        code, is_delegated = self._code_at(view, order.to)
+        self._warm_up(view, order, order.to)
+        if not code and order.to not in state.computation_class.get_precompiles():
+            return self._transfer(view, order, price, tip, refund)
+        message = message_of(
+            order.gas_for_message,
+            order.to,
+            sender,
+            order.value,
+            order.data,
+            code,
+            is_delegation=is_delegated,
+            refund=refund,
+        )
+        computation = state.computation_class.apply_message(
+            state, message, self._context(order, price)
+        )
+        return self._finish(view, order, price, tip, computation)
+
+    #
+    # Checks
+    #
+    def _checked(self, transaction: Any, sender: bytes) -> _Order:
+        """All that ``transaction.validate()`` checks, of any type: rather more than less."""
+        kind = type(transaction)
+        if kind in STOCK_LEGACY_TRANSACTIONS:
+            signed, type_id = transaction, 0
+            v = signed.v
+            highest_price = priority = signed.gas_price
+            access_list: Iterable[Any] = ()
+            if type(v) is not int or not (v == 27 or v == 28 or 35 <= v <= UINT_256_MAX):
+                raise Irregular
+        elif kind in STOCK_TYPED_TRANSACTIONS:
+            signed = transaction._inner
+            type_id = transaction.type_id
+            highest_price, priority = signed.max_fee_per_gas, signed.max_priority_fee_per_gas
+            access_list = signed.access_list
+            parity = signed.y_parity
+            if (
+                self._fork.types.get(type(signed)) != type_id
+                or type(parity) is not int
+                or not 0 <= parity <= 1
+                or not _is_word(signed.chain_id)
+            ):
+                raise Irregular
+            if type_id == SET_CODE_TRANSACTION_TYPE:
+                _must_be_valid(signed)
+            if access_list:
+                _check_access_list(access_list)
+        else:
+            raise Irregular
+        to, value, data = signed.to, signed.value, signed.data
+        nonce, gas = signed.nonce, signed.gas
+        if not (
+            type(data) is bytes
+            and type(to) is bytes
+            and (len(to) == 20 or to == CREATE_CONTRACT_ADDRESS)
+            and type(nonce) is int
+            and 0 <= nonce < UINT_64_MAX
+            and _is_word(gas)
+            and _is_word(value)
+            and _is_word(highest_price)
+            and _is_word(priority)
+            and _is_word(signed.r)
+            and _is_word(signed.s)
+            and 0 < signed.r < SECPK1_N
+            and 0 < signed.s <= _HIGHEST_S
+        ):
+            raise Irregular
+        gas_for_message = gas - signed.get_intrinsic_gas()
+        if gas_for_message < 0:
+            raise Irregular
+        return _Order(
+            signed,
+            type_id,
+            sender,
+            to,
+            value,
+            data,
+            nonce,
+            gas,
+            gas_for_message,
+            highest_price,
+            priority,
+            access_list,
+        )
+
+    def _buy(self, view: FlatState, order: _Order, price: int) -> None:
+        """Check that the sender can pay, and take what the gas costs."""
+        sender, gas = order.sender, order.gas
+        cost = gas * price
+        highest_cost = gas * order.highest_price
+        if order.type_id == BLOB_TX_TYPE:
+            blob_gas, blob_price = self._blobs(order.signed)
+            cost += blob_gas * blob_price
+            highest_cost += blob_gas * order.signed.max_fee_per_blob_gas
+        needed = cost + order.value
+        if self._fork.checks_highest_fee:
+            needed = max(needed, highest_cost)
+        if not view.at_least(sender, needed) or view.nonce(sender) != order.nonce:
+            raise Irregular
+        # The view is fresh, and nothing goes back to before this: no need for its log.
+        effects = view.effects
+        effects.deltas[sender] = -cost
+        effects.cells[sender, NONCE] = order.nonce + 1
+        effects.cells[sender, LIFE] = True
+
+    def _blobs(self, signed: Any) -> tuple[int, int]:
+        """Blob gas of a transaction and its price in wei (EIP-4844)."""
+        hashes, highest_price = signed.blob_versioned_hashes, signed.max_fee_per_blob_gas
+        price: int = self._state.blob_base_fee
+        if (
+            not hashes
+            or not all(type(name) is bytes and len(name) == 32 for name in hashes)
+            or not all(name[:1] == VERSIONED_HASH_VERSION_KZG for name in hashes)
+            or not _is_word(highest_price)
+            or highest_price < price
+        ):
+            raise Irregular
+        return GAS_PER_BLOB * len(hashes), price
+
+    #
+    # Before the message
+    #
+    def _code_at(self, view: FlatState, address: Any) -> tuple[bytes, bool]:
+        """The code to run, and whether it is another account's (EIP-7702)."""
+        code_hash = view.code_hash(address)
+        if code_hash == EMPTY_SHA3:
+            return b"", False
+        code = view.code(code_hash)
+        if self._fork.delegates and code_is_delegation_designation(code):
+            delegate: Any = code[3:]
+            view.mark_address_warm(delegate)
+            return view.get_code(delegate), True
+        return code, False
+
+    def _warm_up(self, view: FlatState, order: _Order, recipient: Any) -> None:
+        """EIP-2929 and EIP-2930."""
+        view.mark_address_warm(order.sender)  # type: ignore[arg-type]
+        view.mark_address_warm(recipient)
+        for address, slots in order.access_list:
+            view.mark_address_warm(address)
+            for slot in slots:
+                view.mark_storage_warm(address, slot)
+
+    def _context(self, order: _Order, price: int) -> Any:
+        context = self._state.transaction_context_class(gas_price=price, origin=order.sender)
+        if order.type_id == BLOB_TX_TYPE:
+            context._blob_versioned_hashes = order.signed.blob_versioned_hashes
+        return context
+
+    #
+    # The message
+    #
+    def _transfer(
+        self, view: FlatState, order: _Order, price: int, tip: int, refund: int
+    ) -> Outcome:
+        """Nothing to run: the value moves, and the recipient has been touched."""
+        to: Any = order.to
+        if self._fork.warms_coinbase:
+            view.mark_address_warm(self._coinbase)
+        view.touch_account(to)
+        if order.value:
+            view.effects.deltas[order.sender] -= order.value
+            view.delta_balance(to, order.value)
+        gas_left = order.gas_for_message
+        floor = self._settle(view, order, price, tip, gas_left, refund)
+        _clear(view, (self._coinbase, to))
+        return Outcome(
+            _error=None,
+            output=b"",
+            return_data=b"",
+            raw_log_entries=(),
+            gas_start=gas_left,
+            gas_remaining=gas_left,
+            gas_used=0,
+            gas_refund=refund,
+            data_floor_gas=floor,
+            accounts_for_deletion=(),
+            self_destruct_beneficiaries=(),
+            contracts_created=(),
+            create_address=None,
+            bloom=0,
+        )
+
+    def _create(self, view: FlatState, order: _Order, price: int, tip: int) -> Outcome:
+        state = self._state
+        sender: Any = order.sender
+        address = generate_contract_address(sender, order.nonce)
+        self._warm_up(view, order, address)
+        if view.account_has_code_or_nonce(address):
+            raise Irregular
+        message = message_of(
+            order.gas_for_message,
+            CREATE_CONTRACT_ADDRESS,
+            sender,
+            order.value,
+            b"",
+            order.data,
+            create_address=address,
+        )
+        computation = state.computation_class.apply_create_message(
+            state, message, self._context(order, price)
+        )
+        return self._finish(view, order, price, tip, computation)
+
+    #
+    # After the message
+    #
+    def _settle(
+        self,
+        view: FlatState,
+        order: _Order,
+        price: int,
+        tip: int,
+        gas_left: int,
+        refund: int,
+    ) -> int:
+        """Give back what was not used, pay the coinbase. Returns the extra gas for data."""
+        used = order.gas - gas_left
+        refunded = min(refund, used // EIP3529_MAX_REFUND_QUOTIENT)
+        floor = self._fork.extra_gas_for_data(order.signed, used, refunded)
+        back = (refunded + gas_left - floor) * price
+        if back:
+            view.delta_balance(order.sender, back)  # type: ignore[arg-type]
+        # Also where the fee is zero: the coinbase is touched (EIP-161).
+        view.delta_balance(self._coinbase, (used - refunded + floor) * tip)
+        return floor
+
+    def _finish(
+        self, view: FlatState, order: _Order, price: int, tip: int, computation: Any
+    ) -> Outcome:
+        tree = _CallTree()
+        tree.visit(computation, computation.is_error)
+        tree.logs.sort()
+        is_error: bool = computation.is_error
+        refund = computation.msg.refund + tree.refund
+        gas_left = computation.get_gas_remaining()
+        floor = self._settle(view, order, price, tip, gas_left, refund)
+        deleted: list[Any] = computation.get_accounts_for_deletion() if tree.destroys else []
+        for account in deleted:
+            view.delete_account(account)
+        tree.touched[self._coinbase] = None
+        _clear(view, tree.touched)
+        message = computation.msg
+        return Outcome(
+            _error=computation.error if is_error else None,
+            output=bytes(computation.output),
+            return_data=bytes(computation.return_data),
+            raw_log_entries=tuple(tree.logs),
+            gas_start=message.gas,
+            gas_remaining=gas_left,
+            gas_used=computation.get_gas_used(),
+            gas_refund=refund,
+            data_floor_gas=floor,
+            accounts_for_deletion=tuple(deleted),
+            self_destruct_beneficiaries=(
+                tuple(computation.get_self_destruct_beneficiaries()) if tree.destroys else ()
+            ),
+            contracts_created=tuple(computation.contracts_created),
+            create_address=message.storage_address if message.is_create else None,
+            bloom=bloom_of(tree.logs),
+        )
+
+
+class _CallTree:
+    """What all calls of a transaction leave behind, gathered in one walk.
+
+    py-evm's ``get_gas_refund``, ``get_raw_log_entries`` and ``collect_touched_accounts`` each walk
+    for themselves.
+    """
+
+    __slots__ = ("destroys", "logs", "refund", "touched")
+
+    def __init__(self) -> None:
+        self.refund = 0
+        self.logs: list[LogEntry] = []
+        self.destroys = False
+        """Did SELFDESTRUCT run? Then py-evm may say itself for whom; it hardly ever does."""
+        self.touched: dict[Any, None] = {}
+
+    def visit(self, computation: Any, failed: bool) -> None:
+        """``failed``: this call, or one that it was made from, was undone."""
+        to = computation.msg.to
+        if not failed:
+            self.refund += computation._gas_meter.gas_refunded
+            self.logs += computation._log_entries
+            if computation.beneficiaries:
+                self.destroys = True
+                self.touched.update(dict.fromkeys(computation.beneficiaries))
+            if to != CREATE_CONTRACT_ADDRESS:
+                self.touched[to] = None
+        elif to == THREE or (THREE in computation.beneficiaries and not computation.is_error):
+            # Clients once kept this touch when all else was undone, so it is a rule (EIP-716).
+            self.touched[THREE] = None
+        for child in computation.children:
+            self.visit(child, failed or child.is_error)
+
+
+def _clear(view: FlatState, touched: Iterable[Any]) -> None:
+    """Delete what was touched and is empty (EIP-161)."""
+    deltas = view.effects.deltas
+    for account in touched:
+        if (
+            deltas.get(account, 0) <= 0  # else it has a balance
+            and view.exists(account)
+            and view.account_is_empty(account)
+        ):
+            view.delete_account(account)
+
+
+def _must_be_valid(signed: Any) -> None:
+    try:
+        signed.validate()
+    except Exception as error:
+        raise Irregular from error
+
+
+def _check_access_list(access_list: Iterable[Any]) -> None:
+    try:
+        for address, slots in access_list:
+            if type(address) is not bytes or len(address) != 20 or not all(map(_is_word, slots)):
+                raise Irregular
+    except (TypeError, ValueError) as error:
+        raise Irregular from error
+
+
+def _is_word(number: Any) -> bool:
+    return type(number) is int and 0 <= number <= UINT_256_MAX

@@ -1,0 +1,161 @@
+"""Messages for signing, senders and blooms: the same as py-evm's, for every type of transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from eth.vm.forks.berlin.transactions import AccountAccesses, TypedTransaction
+from eth.vm.forks.prague.transactions import Authorization
+from eth_bloom import BloomFilter
+from eth_keys.datatypes import PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parallel_evm.speculation.bloom import bloom_of
+from parallel_evm.speculation.run import recover_sender
+from parallel_evm.speculation.signing import message_for_signing
+from parallel_evm.workloads.forks import FORKS, fork, since
+
+addresses = st.binary(min_size=20, max_size=20)
+words = st.one_of(
+    st.sampled_from([0, 1, 127, 128, 255, 256, 2**64, 2**256 - 1]), st.integers(0, 2**256 - 1)
+)
+data = st.one_of(st.binary(max_size=70), st.integers(0, 70_000).map(bytes))
+accesses = st.lists(st.tuples(addresses, st.lists(words, max_size=3)), max_size=3)
+authorisations = st.lists(
+    st.builds(Authorization, words, addresses, words, st.integers(0, 1), words, words), max_size=3
+)
+
+
+@st.composite
+def transactions(draw: Any) -> Any:
+    name = draw(st.sampled_from(FORKS))
+    builder: Any = fork(name).vm_class.get_transaction_builder()
+    types = [0]
+    for first, type_id in (("berlin", 1), ("london", 2), ("cancun", 3), ("prague", 4)):
+        if name in since(first):
+            types.append(type_id)
+    type_id = draw(st.sampled_from(types))
+    common = {
+        "nonce": draw(words),
+        "gas": draw(words),
+        "to": draw(st.one_of(addresses, st.just(b""))),
+        "value": draw(words),
+        "data": draw(data),
+    }
+    r, s = draw(words), draw(words)
+    if type_id == 0:
+        v = draw(st.one_of(st.sampled_from([0, 26, 27, 28, 29, 34, 35, 36, 37, 38]), words))
+        return builder.new_transaction(gas_price=draw(words), v=v, r=r, s=s, **common)
+    common.update(
+        chain_id=draw(words),
+        access_list=draw(accesses),
+        y_parity=draw(st.integers(0, 1)),
+        r=r,
+        s=s,
+    )
+    if type_id == 1:
+        return builder.new_access_list_transaction(gas_price=draw(words), **common)
+    common.update(max_fee_per_gas=draw(words), max_priority_fee_per_gas=draw(words))
+    if type_id == 2:
+        return builder.new_dynamic_fee_transaction(**common)
+    if type_id == 3:
+        return builder.new_blob_transaction(
+            max_fee_per_blob_gas=draw(words),
+            blob_versioned_hashes=draw(st.lists(st.binary(max_size=40), max_size=3)),
+            **common,
+        )
+    return builder.new_set_code_transaction(authorization_list=draw(authorisations), **common)
+
+
+@given(transactions())
+@settings(max_examples=400, deadline=None)
+def test_the_message_is_the_one_that_py_evm_makes(transaction: Any) -> None:
+    expected = transaction.get_message_for_signing()
+    assert message_for_signing(transaction) == expected
+    # As it comes from the network, its lists are rlp's own sequences.
+    decoded = type(transaction).decode(transaction.encode())
+    assert message_for_signing(decoded) == expected
+
+
+@given(transactions(), st.binary(min_size=32, max_size=32).filter(any))
+@settings(max_examples=60, deadline=None)
+def test_the_sender_is_the_one_that_py_evm_recovers(transaction: Any, secret: bytes) -> None:
+    key = PrivateKey(b"\x01" + secret[1:])
+    if transaction.type_id is None:
+        parity, r, s = key.sign_msg(transaction.copy(v=27).get_message_for_signing()).vrs
+        signed = transaction.copy(v=27 + parity, r=r, s=s)
+    else:
+        parity, r, s = key.sign_msg(transaction.get_message_for_signing()).vrs
+        signed = transaction.copy(y_parity=parity, r=r, s=s)
+    assert recover_sender(signed) == key.public_key.to_canonical_address()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"to": b"\x01" * 19},
+        {"to": "0x" + "00" * 20},
+        {"value": -1},
+        {"value": True},
+        {"data": "text"},
+        {"nonce": None},
+        {"access_list": [(b"\x01" * 19, ())]},
+        {"access_list": [(b"\x01" * 20, (2**256,))]},
+        {"access_list": [(b"\x01" * 20, (-1,))]},
+        {"access_list": [(b"\x01" * 20,)]},
+    ],
+    ids=str,
+)
+def test_what_rlp_refuses_is_refused(wrong: dict[str, Any]) -> None:
+    builder: Any = fork("prague").vm_class.get_transaction_builder()
+    fields: dict[str, Any] = {
+        "chain_id": 1,
+        "nonce": 0,
+        "max_priority_fee_per_gas": 1,
+        "max_fee_per_gas": 1,
+        "gas": 21_000,
+        "to": b"\x02" * 20,
+        "value": 0,
+        "data": b"",
+        "access_list": [],
+        "y_parity": 0,
+        "r": 1,
+        "s": 1,
+    }
+    transaction = builder.new_dynamic_fee_transaction(**{**fields, **wrong})
+    with pytest.raises(Exception) as expected:
+        transaction.get_message_for_signing()
+    with pytest.raises(type(expected.value)):
+        message_for_signing(transaction)
+    assert recover_sender(transaction) is None
+
+
+def test_a_transaction_of_somebodys_own_is_asked_itself() -> None:
+    class Own(TypedTransaction):
+        def get_message_for_signing(self) -> bytes:
+            return b"own"
+
+    builder: Any = fork("berlin").vm_class.get_transaction_builder()
+    stock = builder.new_access_list_transaction(
+        1, 0, 1, 21_000, b"\x02" * 20, 0, b"", [AccountAccesses(b"\x01" * 20, (1,))], 0, 1, 1
+    )
+    assert message_for_signing(Own(1, stock._inner)) == b"own"
+    assert message_for_signing(stock) == stock.get_message_for_signing()
+
+
+logs = st.lists(
+    st.tuples(
+        st.integers(0, 9), addresses, st.lists(words, max_size=4).map(tuple), st.binary(max_size=3)
+    ),
+    max_size=5,
+)
+
+
+@given(logs)
+def test_blooms(entries: list[tuple[int, bytes, tuple[int, ...], bytes]]) -> None:
+    values: list[bytes] = []
+    for _, address, topics, _ in entries:
+        values += [address, *(topic.to_bytes(32, "big") for topic in topics)]
+    assert bloom_of(entries) == int(BloomFilter.from_iterable(values))
