@@ -17,6 +17,9 @@ from parallel_evm.conformance.replay import BlockReplay, Replays
 from parallel_evm.conformance.subject import Account
 from parallel_evm.demo import Demonstration
 
+REASON_WIDTH = 300
+"""Why stock py-evm fails a case can be long; the JSON has it in full."""
+
 
 def _shorter(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 9] + "…" + text[-8:]
@@ -154,7 +157,9 @@ def _show_verdicts(console: Console, what: str, rows: Mapping[str, Counter[Verdi
 def _told(result: CaseResult) -> str:
     word = _VERDICTS[result.verdict]
     case = result.case
-    return f"{word}: {case.file}::{case.name} ({case.network}): {result.detail}"
+    failed = result.verdict is Verdict.FAILED
+    detail = result.detail if failed else _shorter(result.detail, REASON_WIDTH)
+    return f"{word}: {case.file}::{case.name} ({case.network}): {detail}"
 
 
 def show_replays(console: Console, found: Replays) -> None:
@@ -177,14 +182,21 @@ def show_replays(console: Console, found: Replays) -> None:
 
 
 def _show_blocks(console: Console, found: Replays) -> None:
-    table = Table(title=found.subject, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("block", justify="right")
-    table.add_column("fork")
+    # Nine columns in the eighty of a narrow terminal.
+    table = Table(
+        title=found.subject,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+    )
+    table.add_column("block", justify="right", no_wrap=True)
+    table.add_column("fork", no_wrap=True)
     for heading in ("txs", "Mgas"):
         table.add_column(heading, justify="right")
-    table.add_column("result")
-    for heading in ("py-evm s", "cold s", "warm s", "run again"):
-        table.add_column(heading, justify="right")
+    table.add_column("result", no_wrap=True)
+    for heading in ("py-evm", "cold", "warm", "again"):
+        table.add_column(heading, justify="right", min_width=6)
     for block in found.blocks:
         table.add_row(
             str(block.number),
@@ -198,7 +210,11 @@ def _show_blocks(console: Console, found: Replays) -> None:
             f"{block.cold.re_executions}, {block.warm.re_executions}",
         )
     console.print(table)
-    console.print("run again: transactions executed more than once, cold and warm")
+    _say(
+        console,
+        "py-evm, cold, warm: seconds, the executor's first and second time; "
+        "again: transactions executed more than once, cold and warm",
+    )
 
 
 def _grouped(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
