@@ -99,8 +99,8 @@ def execute(
         except Exception:
             session.close()
             raise
-        except BaseException:
-            getattr(session, "abandon", session.close)()
+        except BaseException:  # Ctrl-C: nobody waits for workers now
+            session.abandon()
             raise
         session.close()
     rooting = time.perf_counter()

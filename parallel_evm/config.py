@@ -47,9 +47,9 @@ class ParallelConfig:
     """How worker processes start: ``fork``, ``spawn`` or ``forkserver``. Default: ``fork`` where
     the platform has it, else ``spawn``."""
 
-    worker_deadline: float = 30.0
-    """Seconds without a sign of life after which a worker is given up, killed and replaced. A
-    busy worker gives signs of life; a stopped or wedged one does not."""
+    worker_deadline: float = 60.0
+    """Seconds without a result or a sign of life after which a worker is given up,
+    killed and replaced; its transactions run in this process. Longer than any transaction."""
 
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)

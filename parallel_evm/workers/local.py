@@ -111,6 +111,8 @@ class SerialSession:
     def close(self) -> None:
         pass
 
+    abandon = close
+
 
 class ThreadPool:
     """One lane per thread. Parallel only where Python runs without the GIL."""
@@ -201,3 +203,5 @@ class ThreadSession:
         self._cancelled = True
         for thread in self._threads:
             thread.join()
+
+    abandon = close

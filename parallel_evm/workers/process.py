@@ -33,6 +33,7 @@ from parallel_evm.workers.session import BlockJob, CannotServe
 
 _LOOK_AROUND_SECONDS = 0.5
 """How often signs of life are checked while waiting."""
+_LARGEST_MESSAGE = 1 << 30
 _START_SECONDS = 60.0
 """How long a process may take until its first sign of life (spawn imports everything)."""
 
@@ -44,8 +45,8 @@ class WorkerHandle:
         ours, theirs = context.Pipe(duplex=True)
         self.number = number
         self._deadline = deadline
-        self._life = context.RawArray("d", 2)
-        self._started = self._asked = time.monotonic()
+        self._life = context.RawValue("d", 0.0)
+        self._started = self._heard = time.monotonic()
         inherited = [*others, ours] if context.get_start_method() == "fork" else []
         self.process = context.Process(
             target=worker.main,
@@ -57,6 +58,9 @@ class WorkerHandle:
         theirs.close()
         self.conn: Connection = ours
         _set_timeouts(ours, deadline)
+        self.owes = False
+        """Was it asked for something that it has not delivered? If that outlives the session (an
+        interrupt came in between), what it delivers later must not reach another block."""
         self.rules: dict[int, None] = {}
         """Rules that the worker holds, in the order in which it got them."""
         self.versions: dict[bytes, int] = {}
@@ -69,7 +73,7 @@ class WorkerHandle:
         """Raises `WorkerLost` when the worker does not take it."""
         if not self.is_alive():
             raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}")
-        self._asked = time.monotonic()
+        self._heard = time.monotonic()  # from now on it may be late
         try:
             self.conn.send_bytes(data)
         except (OSError, ValueError) as error:
@@ -78,26 +82,27 @@ class WorkerHandle:
     def receive(self) -> tuple[Any, ...]:
         """The next message; call only when there is one. Raises `WorkerLost`."""
         try:
-            return wire.decode(self.conn.recv_bytes())
-        except (EOFError, OSError) as error:
+            message = wire.decode(self.conn.recv_bytes(_LARGEST_MESSAGE))
+        except (EOFError, ConnectionError) as error:
             self.process.join(0.2)
             raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}") from error
-        except ValueError as error:
-            raise WorkerLost(f"worker {self.number}: {error}") from error
+        except Exception as error:
+            raise WorkerLost(f"worker {self.number}: answers nonsense ({error})") from error
+        self._heard = time.monotonic()
+        return message
 
     def is_alive(self) -> bool:
         """Is the process there, and has it given a sign of life recently?"""
         if not self.process.is_alive():
             return False
-        last = self._life[0]
+        last = self._life.value
         if last == 0.0:
             return time.monotonic() - self._started < _START_SECONDS
         return bool(time.monotonic() - last < self._deadline)
 
-    def forgot_us(self) -> bool:
-        """Does it wait for work, and has long done so, although it owes us an answer?"""
-        since = max(self._life[1], self._asked)
-        return bool(self._life[1] and time.monotonic() - since > self._deadline)
+    def is_silent(self) -> bool:
+        """Has it owed us an answer for too long, alive or not?"""
+        return time.monotonic() - self._heard > self._deadline
 
     def how_it_ended(self) -> str:
         code = self.process.exitcode
@@ -159,7 +164,7 @@ class ProcessPool:
         """The workers, started now where there are none. Raises `CannotServe` if none can."""
         failure: Exception | None = None
         for number, handle in enumerate(self._handles):
-            if handle is not None and handle.is_alive():
+            if handle is not None and handle.is_alive() and not handle.owes:
                 continue
             if handle is not None:
                 handle.kill()
@@ -217,9 +222,15 @@ class ProcessSession:
         self._recovered: dict[int, Sequence[bytes | None] | None] = {}
         self._handles: dict[int, WorkerHandle] = {}
         opening = self._opening()
-        for handle in pool.handles():
-            self._handles[handle.number] = handle
-            self._open(handle, *opening)
+        try:
+            for handle in pool.handles():
+                self._handles[handle.number] = handle
+                self._open(handle, *opening)
+        except CannotServe:
+            raise
+        except BaseException:
+            self.abandon()
+            raise
 
     def _opening(self) -> tuple[bytes, bytes, tuple[Any, ...]]:
         """The parts of OPEN that are the same for all workers, encoded once."""
@@ -357,15 +368,17 @@ class ProcessSession:
             self._pump_until(lambda: not self._busy)
 
     def abandon(self) -> None:
-        """Leave in the middle (an exception is on its way): kill whoever is still busy."""
-        for number in list(self._busy):
-            self._pool.discard(self._handles.pop(number))
+        """Leave at once, wherever we were: no answer to this block may reach the next one."""
+        for handle in list(self._handles.values()):
+            self._pool.discard(handle)
+        self._handles.clear()
         self._busy.clear()
 
     #
     # Messages
     #
     def _ask(self, handle: WorkerHandle, message: tuple[Any, ...]) -> bool:
+        handle.owes = True
         try:
             handle.send(message)
         except WorkerLost as error:
@@ -387,7 +400,7 @@ class ProcessSession:
                         self._handle(handle, handle.receive())
                     elif not ready and not handle.is_alive():
                         raise WorkerLost(f"worker {handle.number}: {handle.how_it_ended()}")
-                    elif not ready and handle.forgot_us():
+                    elif handle.is_silent():
                         raise WorkerLost(f"worker {handle.number}: does not answer")
                 except WorkerLost as error:
                     self._lose(handle, error)
@@ -405,6 +418,7 @@ class ProcessSession:
                 handle.send((wire.ANSWER, self._answers(message[1])))
             elif tag == wire.DONE:
                 self._busy.discard(number)
+                handle.owes = False
                 self.worker_cpu += float(message[2])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
@@ -412,8 +426,9 @@ class ProcessSession:
                     handle.versions.clear()
                 self._give_up(number)
             elif tag == wire.RECOVERED:
+                self._recovered[number] = _senders(message[1])
                 self._busy.discard(number)
-                self._recovered[number] = message[1]
+                handle.owes = False
             else:
                 raise ValueError(f"unknown message {tag}")
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -440,6 +455,17 @@ class ProcessSession:
         self._handles.pop(handle.number, None)
         self._give_up(handle.number)
         self._pool.discard(handle)
+
+
+def _senders(recovered: Any) -> Sequence[bytes | None] | None:
+    """Raises ValueError for anything but addresses."""
+    if recovered is None:
+        return None
+    for sender in recovered:
+        if sender is not None and not (isinstance(sender, bytes) and len(sender) == 20):
+            raise ValueError("senders that are no addresses")
+    senders: Sequence[bytes | None] = recovered
+    return senders
 
 
 def _set_timeouts(conn: Connection, seconds: float) -> None:

@@ -86,6 +86,10 @@ class Session(Protocol):
         """Leave the pool ready for the next block."""
         ...
 
+    def abandon(self) -> None:
+        """The same at once, whatever is under way; for interrupts."""
+        ...
+
 
 class Pool(Protocol):
     """Workers that serve one block at a time, of any chain, VM class or database."""

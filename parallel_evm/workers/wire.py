@@ -50,7 +50,7 @@ def decode(data: bytes) -> tuple[Any, ...]:
     """Raises ValueError for anything that is not a message."""
     try:
         message = pickle.loads(data)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a pickle can raise anything
         raise ValueError(f"undecodable message: {error!r}") from error
     if not isinstance(message, tuple) or not message or not isinstance(message[0], int):
         raise ValueError(f"not a message: {message!r:.100}")

@@ -48,8 +48,7 @@ class Unanswered(Exception):
 def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> None:
     """Serve blocks until told to stop, or until the coordinator is gone.
 
-    ``life`` is shared memory: time of the last sign of life, and since when the worker has had
-    nothing to do (zero while it works), both in seconds of the monotonic clock.
+    ``life`` is shared memory: time of the last sign of life, in seconds of the monotonic clock.
     """
     for other in inherited:  # ends of other workers' pipes, copied by fork
         with contextlib.suppress(OSError):
@@ -60,12 +59,12 @@ def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> N
     gc.freeze()  # what was inherited is never garbage: do not touch its pages
     threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        Worker(conn, life).serve()
+        Worker(conn).serve()
 
 
 def _live(life: Any, parent: int) -> None:
     while True:
-        life[0] = time.monotonic()
+        life.value = time.monotonic()
         if os.getppid() != parent:
             os._exit(1)
         time.sleep(SIGN_OF_LIFE_SECONDS)
@@ -74,9 +73,8 @@ def _live(life: Any, parent: int) -> None:
 class Worker:
     """State of one worker: what it knows of rules, of chains, and of the block at hand."""
 
-    def __init__(self, conn: Connection, life: Any) -> None:
+    def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        self._life = life
         self._rules: dict[int, Any] = {}
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
@@ -109,10 +107,7 @@ class Worker:
     def _next(self) -> tuple[Any, ...]:
         if self._deferred:
             return self._deferred.popleft()
-        self._life[1] = time.monotonic()  # idle from now on
-        message = wire.decode(self._conn.recv_bytes())
-        self._life[1] = 0.0
-        return message
+        return wire.decode(self._conn.recv_bytes())
 
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
