@@ -1,6 +1,6 @@
 """Differential fuzzing: random blocks, sequentially and by a subject, until the time is up.
 
-Most draws are one block at the seam; every fourth is a small chain with a fork in it. A difference
+Most draws are one block at the seam; every sixth is a small chain with a fork in it. A difference
 is cut down to the smallest draw that still shows it and kept as a self-contained JSON case: a
 block for `replay`, a chain for `blocktests`. Draw `index` of a seed is always the same. This module
 draws no randomness of its own and prints nothing.
@@ -25,7 +25,7 @@ from parallel_evm.conformance.scenario import Scenario, scenario
 from parallel_evm.conformance.shrink import shrunk
 from parallel_evm.conformance.subject import Account, Subject
 
-CHAIN_EVERY = 4
+CHAIN_EVERY = 6
 """The last of so many draws is run as a chain."""
 
 
@@ -130,6 +130,9 @@ def run_fuzz(
     index = first
     while report.seconds < seconds and len(report.findings) < max_findings:
         drawn = scenario(seed, index)
+        if index % 2 == 0:
+            # Half of the draws meet an executor without experience, half one full of it.
+            subject.renew()
         try_out = try_chain if _is_chain(index) else try_block
         trial = try_out(drawn, subject)
         report.draws += 1

@@ -52,9 +52,11 @@ class Parallel:
             fallbacks=dict(fallbacks),
         )
 
-    def close(self) -> None:
-        """Stop the workers and forget everything; the next block starts cold."""
+    def renew(self) -> None:
         self._made.clear()
+
+    def close(self) -> None:
+        self.renew()
         close()
 
     def __reduce__(self) -> tuple[type[Parallel], tuple[int, str]]:

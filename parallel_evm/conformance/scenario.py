@@ -36,6 +36,7 @@ from rlp.codec import encode
 from parallel_evm.conformance.compose import Setting
 from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.conformance.recording import FORKS
+from parallel_evm.conformance.themes import THEMES, Cast, create_address
 from parallel_evm.workloads.artifacts import ARTIFACTS
 
 SENDERS = 6
@@ -122,8 +123,9 @@ class _Generator:
         self.chance = chance
         self.fork = fork
         self.coinbase = self._coinbase()
+        self.cast = self._cast(Rules.of(fork))
         addresses = (*EOAS[:3], *PLACES, *STRANGERS, self.coinbase, *self._created_later())
-        addresses += tuple(_system_contracts(fork))
+        addresses += (*_system_contracts(fork), *self.cast.parts)
         self.programs = Programs(chance, Rules.of(fork), addresses)
 
     def scenario(self) -> Scenario:
@@ -156,6 +158,8 @@ class _Generator:
             state[address] = _account(balance)
         for place in PLACES:
             state[place] = self._contract()
+        for address, part in self.cast.parts.items():
+            state[address] = _account(part.balance, part.nonce, part.code, dict(part.storage))
         if chance.random() < 0.3:
             state[STRANGERS[0]] = _account(chance.choice((1, 10**18)))
         if self.fork == "prague" and chance.random() < 0.3:
@@ -194,6 +198,8 @@ class _Generator:
 
     def _draft(self, hot: Sequence[Address]) -> Draft:
         chance = self.chance
+        if self.cast.recipients and chance.random() < 0.8:
+            return self._themed_draft()
         draft = Draft(
             sender=chance.randrange(SENDERS),
             to=self._recipient(hot),
@@ -209,6 +215,18 @@ class _Generator:
         elif chance.random() < 0.3:
             draft = replace(draft, data=chance.randbytes(chance.choice((1, 32, 100))))
         return self._typed(draft)
+
+    def _themed_draft(self) -> Draft:
+        """To somebody of the cast; plain enough that most of these transactions succeed."""
+        chance = self.chance
+        draft = Draft(
+            sender=chance.randrange(SENDERS),
+            to=chance.choice(self.cast.recipients),
+            value=chance.choice((0, 0, 0, 1, 600, 1_000)),
+            data=chance.choice(self.cast.calldata),
+            gas=300_000,
+        )
+        return self._typed(draft) if chance.random() < 0.3 else draft
 
     def _recipient(self, hot: Sequence[Address]) -> Address:
         chance = self.chance
@@ -295,18 +313,25 @@ class _Generator:
                 PLACES[0],
                 STRANGERS[1],
                 Address(bytes(19) + b"\x03"),
-                _create_address(EOAS[0], 0),
-                _create_address(PLACES[1], 1),
+                create_address(EOAS[0], 0),
+                create_address(PLACES[1], 1),
             )
         )
 
     def _created_later(self) -> tuple[Address, ...]:
         """Where contracts will appear if the first creations happen."""
         return (
-            _create_address(EOAS[0], 0),
-            _create_address(PLACES[0], 1),
-            _create_address(PLACES[1], 1),
+            create_address(EOAS[0], 0),
+            create_address(PLACES[0], 1),
+            create_address(PLACES[1], 1),
         )
+
+    def _cast(self, rules: Rules) -> Cast:
+        """The theme of the block, if it has one: then most transactions play in it."""
+        if self.chance.random() < 0.4:
+            return Cast({}, ())
+        theme = self.chance.choice(THEMES)
+        return theme(self.chance, rules, self.chance.sample(PLACES, len(PLACES)))
 
     def _withdrawals(self) -> tuple[Any, ...]:
         order = list(FORKS)
@@ -419,10 +444,6 @@ _MAKERS = {
     3: "new_unsigned_blob_transaction",
     4: "new_unsigned_set_code_transaction",
 }
-
-
-def _create_address(creator: Address, nonce: int) -> Address:
-    return Address(keccak(encode([creator, nonce]))[12:])  # type: ignore[no-untyped-call]
 
 
 def _account(

@@ -58,6 +58,9 @@ class Subject(Protocol):
     def account(self) -> Account:
         """What was done since the last call."""
 
+    def renew(self) -> None:
+        """Forget what was learned from blocks; workers may stay."""
+
     def close(self) -> None:
         """Let go of workers and of everything learned; the next block starts cold."""
 
@@ -73,6 +76,9 @@ class Stock:
 
     def account(self) -> Account:
         return Account()
+
+    def renew(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

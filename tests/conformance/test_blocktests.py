@@ -108,6 +108,9 @@ class Wrong:
     def account(self) -> Account:
         return Account()
 
+    def renew(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -89,6 +89,9 @@ class LosesTips:
     def account(self) -> Account:
         return Account()
 
+    def renew(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -72,6 +72,9 @@ class Wrong:
     def account(self) -> Account:
         return Account()
 
+    def renew(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
