@@ -23,6 +23,7 @@ from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
 from parallel_evm.scheduling.judge import Judge, written_keys
 from parallel_evm.scheduling.lanes import plan
 from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, remember_sender
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, CODE, Key, StateKey, readable
@@ -76,6 +77,7 @@ def execute(
     base_header: BlockHeaderAPI,
     *,
     state_class: Any,
+    liberties: Liberties,
     pool: Pool,
     rules: RuleBook,
     forecasts: Forecasts,
@@ -89,7 +91,7 @@ def execute(
     """
     clock = _Clock()
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
-    job = _job(vm, transactions, state_class)
+    job = _job(vm, transactions, state_class, liberties)
     with pool.lock:
         session = pool.open(job)
         try:
@@ -111,7 +113,12 @@ def execute(
     return result, flow.report(backend) if wants_report else None
 
 
-def _job(vm: Any, transactions: Sequence[SignedTransactionAPI], state_class: Any) -> BlockJob:
+def _job(
+    vm: Any,
+    transactions: Sequence[SignedTransactionAPI],
+    state_class: Any,
+    liberties: Liberties,
+) -> BlockJob:
     context = vm.state.execution_context
     committed: MerkleState = vm.state._account_db
     before = committed.effects
@@ -124,6 +131,7 @@ def _job(vm: Any, transactions: Sequence[SignedTransactionAPI], state_class: Any
 
     return BlockJob(
         state_class=state_class,
+        liberties=liberties,
         execution_context=context,
         transactions=transactions,
         source=committed.source,

@@ -51,9 +51,22 @@ class ParallelConfig:
     """Seconds without a result or a sign of life after which a worker is given up,
     killed and replaced; its transactions run in this process. Longer than any transaction."""
 
+    translate: bool = True
+    """Run hot contracts as Python functions made from their bytecode, where all rules of the fork
+    are py-evm's own. False: py-evm's interpreter loop runs everything."""
+
+    direct: bool = True
+    """Go about a transaction (validation, fees, refunds, clearing) in one pass instead of through
+    py-evm's layers, from London on, where all rules are py-evm's own."""
+
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)
         _require_int("min_transactions", self.min_transactions, minimum=1)
+        for name in ("translate", "direct"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(
+                    f"ParallelConfig.{name} must be True or False, not {getattr(self, name)!r}"
+                )
         if self.backend not in BACKENDS:
             raise ConfigurationError(
                 f"ParallelConfig.backend must be one of {', '.join(BACKENDS)}, not {self.backend!r}"

@@ -27,7 +27,7 @@ from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
-from parallel_evm.speculation.rules import lean_methods
+from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.workers.local import RuleBook
 from parallel_evm.workers.session import CannotServe, Pool
@@ -44,6 +44,7 @@ class Engine:
         self.sources = TrieSources()
         self.merkle_state = merkle_state_class(self.sources)
         self.rules = RuleBook()
+        self._liberties = Liberties(translate=config.translate, direct=config.direct)
         self._forecaster = Forecaster()
         self._pool: Pool | None = None
         self._lock = threading.RLock()
@@ -65,6 +66,7 @@ class Engine:
                         transactions,
                         base_header,
                         state_class=vm.sequential_state_class,
+                        liberties=self._liberties,
                         pool=self._usable_pool(),
                         rules=self.rules,
                         forecasts=self._forecaster,

@@ -12,6 +12,7 @@ Only where every rule is py-evm's own is this known to be harmless; customised r
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from eth.abc import ComputationAPI
@@ -20,12 +21,23 @@ from eth.vm.opcode import Opcode
 from eth.vm.stack import to_bytes, to_int
 from eth.vm.state import BaseState
 
+from parallel_evm import precompiles
 from parallel_evm.speculation.calls import DirectCalls, DirectState
 from parallel_evm.speculation.executor import fork_of
 from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rules
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
 from parallel_evm.translator import has_stock_loop, translating
+
+
+@dataclass(frozen=True, slots=True)
+class Liberties:
+    """Shortcuts that speculations take where every rule is py-evm's own. None changes a result."""
+
+    translate: bool = True
+    """Run hot contracts as Python functions made from their bytecode."""
+    direct: bool = True
+    """Go about a transaction without py-evm's layers (London and later)."""
 
 
 class View(FlatState):
@@ -161,11 +173,14 @@ def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:
     return {}
 
 
-def speculative_state(state_class: Any, translate: bool = True, direct: bool = True) -> Any:
+def speculative_state(
+    state_class: Any, translate: bool = True, direct: bool = True, fast_precompiles: bool = True
+) -> Any:
     """The state class that speculations of ``state_class``'s transactions run on.
 
     With ``translate``, contracts run as Python functions where all rules are py-evm's own.
     ``direct``: where every rule is py-evm's own, go about it without py-evm's layers.
+    ``fast_precompiles``: likewise, with faster precompiles.
     """
     state_bases: tuple[Any, ...] = (state_class,)
     namespace: dict[str, Any] = {
@@ -196,10 +211,14 @@ def speculative_state(state_class: Any, translate: bool = True, direct: bool = T
                 opcodes[value] = ExactBalance(opcodes[value])
         sha3 = opcodes[opcode_values.SHA3]
         opcodes[opcode_values.SHA3] = NotedSha3(sha3)
+        table = computation._precompiles
+        if fast_precompiles:
+            table = precompiles.fast_precompiles(computation)
         derived = type(
             computation.__name__,
             computation_bases,
             {
+                "_precompiles": table,
                 "opcodes": opcodes,
                 "__module__": computation.__module__,
                 "__qualname__": computation.__qualname__,

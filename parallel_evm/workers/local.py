@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from eth._utils.generator import CachedIterable
 
 from parallel_evm.errors import PoolClosedError
 from parallel_evm.speculation.result import Speculation
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors, recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.keys import Key
@@ -22,7 +23,7 @@ from parallel_evm.workers.session import BlockJob
 
 
 def new_speculator(
-    job: BlockJob, rules: Callable[[Any], Any], lane: FlatState | None = None
+    job: BlockJob, rules: Callable[[BlockJob], Any], lane: FlatState | None = None
 ) -> Speculator:
     """A speculator for ``job`` in this process, on a lane of its own unless one is given."""
     if lane is None:
@@ -30,24 +31,27 @@ def new_speculator(
         lane.fold(job.written)
     context = copy.copy(job.execution_context)
     context._prev_hashes = CachedIterable(ancestors(job.ancestors))
-    return Speculator(rules(job.state_class), context, lane, len(job.transactions) - 1)
+    return Speculator(rules(job), context, lane, len(job.transactions) - 1)
 
 
 class RuleBook:
     """Speculative state classes, derived once per state class."""
 
     def __init__(self) -> None:
-        self._derived: dict[Any, Any] = {}
+        self._derived: dict[tuple[Any, Liberties], Any] = {}
 
-    def __call__(self, state_class: Any) -> Any:
-        derived = self._derived.get(state_class)
+    def __call__(self, job: BlockJob) -> Any:
+        key = (job.state_class, job.liberties)
+        derived = self._derived.get(key)
         if derived is None:
-            derived = self._derived[state_class] = speculative_state(state_class)
+            derived = self._derived[key] = speculative_state(
+                job.state_class, **asdict(job.liberties)
+            )
         return derived
 
 
 def _probe(
-    job: BlockJob, rules: Callable[[Any], Any], indices: Sequence[int]
+    job: BlockJob, rules: Callable[[BlockJob], Any], indices: Sequence[int]
 ) -> list[Speculation | None]:
     return [new_speculator(job, rules).run(index, job.transactions[index]) for index in indices]
 
@@ -138,7 +142,7 @@ class ThreadSession:
         self.worker_cpu = 0.0
         self._job = job
         self._rules = rules
-        rules(job.state_class)  # derived here, so that threads need no lock for it
+        rules(job)  # derived here, so that threads need no lock for it
         self._arrived = threading.Condition()
         self._results: dict[int, Speculation | None] = {}
         self._threads: list[threading.Thread] = []

@@ -139,7 +139,7 @@ class ProcessPool:
         self._context = multiprocessing.get_context(start_method)
         self._deadline = deadline
         self._handles: list[WorkerHandle | None] = [None] * workers
-        self._tokens: dict[Any, int] = {}
+        self._tokens: dict[tuple[Any, Any], int] = {}
         self._next_token = 0
         self._closed = False
         self._owner = os.getpid()
@@ -184,11 +184,12 @@ class ProcessPool:
         handle.kill()
         self._handles[handle.number] = None
 
-    def rules_token(self, state_class: Any) -> int:
-        """Names a state class towards the workers."""
-        token = self._tokens.get(state_class)
+    def rules_token(self, job: BlockJob) -> int:
+        """Names the job's rules towards the workers."""
+        key = (job.state_class, job.liberties)
+        token = self._tokens.get(key)
         if token is None:
-            token = self._tokens[state_class] = self._next_token
+            token = self._tokens[key] = self._next_token
             self._next_token += 1
             while len(self._tokens) > worker.RULES:
                 del self._tokens[next(iter(self._tokens))]
@@ -258,11 +259,11 @@ class ProcessSession:
         self, handle: WorkerHandle, context: bytes, transactions: bytes, written: tuple[Any, ...]
     ) -> None:
         job, source = self._job, self._job.source
-        token = self._pool.rules_token(job.state_class)
+        token = self._pool.rules_token(job)
         rules = None
         if token not in handle.rules:
             try:
-                rules = cloudpickle.dumps(job.state_class)  # type: ignore[no-untyped-call]
+                rules = cloudpickle.dumps((job.state_class, job.liberties))  # type: ignore[no-untyped-call]
             except Exception as error:
                 raise CannotServe(
                     f"{job.state_class.__name__} cannot be sent to worker processes: {error}"

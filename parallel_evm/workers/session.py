@@ -11,6 +11,7 @@ from eth.abc import SignedTransactionAPI
 
 from parallel_evm.merkle.source import TrieSource
 from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import FetchAncestors
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key
@@ -26,6 +27,8 @@ class BlockJob:
 
     state_class: Any
     """The VM's state class as the user configured it."""
+    liberties: Liberties
+    """Shortcuts that its speculations may take."""
     execution_context: Any
     """py-evm's execution context; its ancestors' hashes are asked for when needed."""
     transactions: Sequence[SignedTransactionAPI]

@@ -17,8 +17,8 @@ from parallel_evm.state.recorder import Observations
 
 # coordinator to worker
 OPEN: Final = 0
-"""(OPEN, block id, rules token, rules or None, context class, context fields, transactions,
-written effects, lineage, version, changes to get there or None to start afresh)"""
+"""(OPEN, rules token, state class and liberties or None, execution context, transactions, written
+effects, lineage, changes since the worker's last block or None to start afresh)"""
 SENDERS: Final = 1
 """(SENDERS, indices)"""
 RUN: Final = 2
@@ -36,7 +36,7 @@ RESULTS: Final = 11
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or a text saying why the rest of the lane was not run, CPU seconds since OPEN)"""
+"""(DONE, None or why the rest of the lane was not run, CPU seconds since OPEN)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""

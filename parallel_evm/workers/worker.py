@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -127,7 +128,8 @@ class Worker:
         self._failure = None
         try:
             if rules is not None:
-                self._rules[token] = speculative_state(cloudpickle.loads(rules))
+                state_class, liberties = cloudpickle.loads(rules)
+                self._rules[token] = speculative_state(state_class, **asdict(liberties))
                 while len(self._rules) > RULES:
                     del self._rules[next(iter(self._rules))]
             replica = self._replicas.pop(lineage, None)

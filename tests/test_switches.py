@@ -1,0 +1,26 @@
+"""Every shortcut can be switched off, and none changes a block."""
+
+from __future__ import annotations
+
+import pytest
+
+from parallel_evm import BlockReport, ParallelConfig, parallelize
+from parallel_evm.workloads import build
+
+SWITCHES = ({}, {"translate": False}, {"direct": False}, {"translate": False, "direct": False})
+
+
+@pytest.mark.parametrize("workload", ["transfers", "swaps", "bridge"])
+def test_blocks_are_the_same_with_and_without(workload: str) -> None:
+    scene = build(workload, transactions=24, accounts=12, blocks=2)
+    builder = scene.open()
+    blocks = [builder.mine_all(batch)[0].imported_block for batch in scene.blocks]
+    for switches in SWITCHES:
+        reports: list[BlockReport] = []
+        config = ParallelConfig(
+            backend="serial", min_transactions=1, on_block=reports.append, **switches
+        )
+        chain = scene.open(parallelize(scene.chain_class, config=config))
+        for block in blocks:
+            assert chain.import_block(block).imported_block.hash == block.hash
+        assert [report.fallback for report in reports] == [None, None]
