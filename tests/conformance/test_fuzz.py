@@ -71,16 +71,16 @@ def test_a_drawn_block_can_be_replayed(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class LosesTips:
-    """py-evm that credits one wei less when a block holds a call that transfers value."""
+class MisplacesWei:
+    """py-evm that puts a wei where it does not belong when a block transfers value."""
 
-    name: str = "loses tips"
+    name: str = "misplaces a wei"
 
     def transform(self, vm_class: Any) -> Any:
         class WrongVM(vm_class):  # type: ignore[misc]
             def apply_all_transactions(self, transactions: Any, base_header: Any) -> Any:
                 done = super().apply_all_transactions(transactions, base_header)
-                if any(transaction.value == 10**15 for transaction in transactions):
+                if any(transaction.value > 0 for transaction in transactions):
                     self.state.delta_balance(b"\x77" * 20, 1)
                 return done
 
@@ -104,7 +104,7 @@ def report() -> FuzzReport:
     def hear(report: FuzzReport) -> None:
         heard.append(report.draws)
 
-    found = run_fuzz(LosesTips(), 60, seed=2, progress=hear, max_findings=6, shrink_seconds=4)
+    found = run_fuzz(MisplacesWei(), 60, seed=2, progress=hear, max_findings=8, shrink_seconds=3)
     assert heard == list(range(1, found.draws + 1))
     return found
 
@@ -118,7 +118,7 @@ def test_a_planted_error_is_found_cut_down_and_written(report: FuzzReport, tmp_p
     recording = load(finding.write(tmp_path))
     assert len(recording.transactions) == 1
     assert len(recording.traces[0]) <= 2
-    assert [check.name for check in replay(recording, LosesTips()).differences] == [
+    assert [check.name for check in replay(recording, MisplacesWei()).differences] == [
         "state root, cold",
         "state root, warm",
     ]
@@ -129,7 +129,7 @@ def test_a_planted_error_is_found_cut_down_and_written(report: FuzzReport, tmp_p
 def test_a_planted_error_is_found_in_a_chain(report: FuzzReport, tmp_path: Path) -> None:
     finding = next(finding for finding in report.findings if finding.kind == "chain")
     discovery = discover([finding.write(tmp_path)])
-    (wrong,) = run_conformance(discovery, LosesTips()).results
+    (wrong,) = run_conformance(discovery, MisplacesWei()).results
     assert (wrong.verdict, wrong.case.name) == (Verdict.FAILED, f"seed-2-draw-{finding.index}")
     (right,) = run_conformance(discovery, Stock()).results
     assert right.verdict is Verdict.PASSED
