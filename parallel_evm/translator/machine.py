@@ -28,19 +28,25 @@ from parallel_evm.translator.words import CEILING, MAX, SIGN, sar, sdiv, signext
 _SENTRY: Final = 2300
 
 
-def grow(memory: bytearray, gas: int, end: int) -> int:
-    """Expand memory to ``end`` bytes, rounded up to a word. ``end`` lies beyond it."""
-    before = len(memory) >> 5
+def expansion_gas(length: int, end: int) -> int:
+    """What it costs to expand memory from ``length`` bytes so that it reaches ``end``."""
+    before = length >> 5
     after = (end + 31) >> 5
-    gas -= (
+    return (
         GAS_MEMORY * (after - before)
         + after * after // GAS_MEMORY_QUADRATIC_DENOMINATOR
         - before * before // GAS_MEMORY_QUADRATIC_DENOMINATOR
     )
+
+
+def grow(memory: bytearray, gas: int, end: int) -> int:
+    """Expand memory to ``end`` bytes, rounded up to a word. ``end`` lies beyond it."""
+    length = len(memory)
+    gas -= expansion_gas(length, end)
     if gas < 0:
         return -1
     try:
-        memory.extend(bytes((after - before) << 5))
+        memory.extend(bytes(((end + 31) & ~31) - length))
     except BufferError:  # somebody holds a view of it; py-evm then makes a new one
         return -1
     return gas

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from eth.constants import GAS_SHA3WORD
 
+from parallel_evm.translator.calls import direct_call, has_direct_form
 from parallel_evm.translator.code import Code, Instruction
 from parallel_evm.translator.operations import (
     ARITY,
@@ -75,7 +76,7 @@ class Trace:
         self._seen = seen
         self._notes_sha3 = notes_sha3
         self.operations: dict[str, Any] = {}
-        """Names of opcode objects that the function calls."""
+        """Opcodes that the function calls, by the names it has for them."""
 
         self._lines: list[tuple[int, str | _Header]] = []
         self._indent = 1
@@ -344,10 +345,15 @@ class Trace:
     # -- opcodes that py-evm runs ------------------------------------------------------------
 
     def _call(self, instruction: Instruction) -> None:
-        name = f"op_{instruction.value:02x}"
-        self.operations[name] = instruction.operation
         self._return_gas(self._spent)
         self._spill()
+        if instruction.name in _CALLS and has_direct_form(instruction.operation):
+            name = instruction.name.lower()
+            self.operations[name] = direct_call(instruction.name, instruction.operation)
+            self._write(f"{name}(c, S, G, M)")
+            return
+        name = f"op_{instruction.value:02x}"
+        self.operations[name] = instruction.operation
         self._write(f"c.code.program_counter = {instruction.pc + 1}")
         self._write(f"{name}(computation=c)")
 

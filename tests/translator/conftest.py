@@ -16,7 +16,7 @@ from eth.vm.message import Message
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.flat import FlatState
-from parallel_evm.state.recorder import Recorder
+from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account, AccountSource
 from parallel_evm.translator import translating
 
@@ -78,6 +78,7 @@ class Run:
     """All that anybody can observe of a finished computation and its state."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    observations: Observations = field(default_factory=Observations)
 
     @property
     def gas_used(self) -> int:
@@ -128,6 +129,7 @@ class Twins:
         gas: int = 1_000_000,
         value: int = 0,
         static: bool = False,
+        depth: int = 0,
         initcode: bytes | None = None,
         target: bytes = ADDRESSES[0],
     ) -> Run:
@@ -160,6 +162,7 @@ class Twins:
                 data=data,
                 code=state.get_code(target),
                 is_static=static,
+                depth=depth,
             )
             computation = rules.apply_message(state, message, transaction)
         else:
@@ -179,19 +182,30 @@ class Twins:
                 **facts_of(computation),
                 "effects": accounts.effects,
                 "warm": set(accounts._warm),
-                "observed": recorder.observations,
-            }
+            },
+            recorder.observations,
         )
 
     def differences(self, world: World, **arguments: Any) -> dict[str, tuple[Any, Any]]:
         """What differs: {fact: (py-evm, translated)}."""
         plain = outcome(self.run, self.plain, world, **arguments)
         fast = outcome(self.run, self.fast, world, **arguments)
-        return {
+        found = {
             name: (fact, fast.facts.get(name))
             for name, fact in plain.facts.items()
             if fact != fast.facts.get(name)
         }
+        # Less may be observed (a call that sends nothing need not know if anybody is there), but
+        # nothing else.
+        for address, slots in fast.observations.slots.items():
+            if slots != plain.observations.slots.get(address):
+                found["observed storage"] = (plain.observations, fast.observations)
+        if not fast.observations.cells.items() <= plain.observations.cells.items():
+            found["observed"] = (plain.observations, fast.observations)
+        for address, bound in fast.observations.bounds.items():
+            if bound > plain.observations.bounds.get(address, 0):
+                found["observed bounds"] = (plain.observations, fast.observations)
+        return found
 
     @property
     def translated(self) -> int:
@@ -212,7 +226,8 @@ def check(
     twins: Twins, code: bytes, chance: random.Random, others: Any = (), **options: Any
 ) -> None:
     """Run ``code`` with plenty of gas and with less, up to all of it, and compare each time."""
-    codes = dict(zip(ADDRESSES, (code, *others), strict=False))
+    delegation = b"\xef\x01\x00" + ADDRESSES[1]  # means something since Prague (EIP-7702)
+    codes = dict(zip(ADDRESSES, (code, *others, delegation), strict=False))
     storage = {(ADDRESSES[0], slot): chance.choice((0, 1, 2**255)) for slot in range(4)}
     world = World(codes, storage)
     data = chance.choice((b"", chance.randbytes(4), chance.randbytes(68), bytes(100)))

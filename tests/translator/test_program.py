@@ -133,6 +133,43 @@ def test_the_number_of_programs_is_bounded() -> None:
     assert programs[b"\x00"] is not first
 
 
+CALLS = {
+    "CALL": "6000600060006000600073" + "a2" * 20 + "5af1",
+    "CALLCODE": "6000600060006000600073" + "a2" * 20 + "5af2",
+    "DELEGATECALL": "600060006000600073" + "a3" * 20 + "5af4",
+    "STATICCALL": "600060006000600073" + "a3" * 20 + "5afa",
+    "CALL with value": "6000600060006000600173" + "a2" * 20 + "5af1",
+    "nothing, far away": "60007f"
+    + "ff" * 32
+    + "60007f"
+    + "ff" * 32
+    + "600073"
+    + "a2" * 20
+    + "5af1",
+    "output far away": "60206301000000600060006000" + "73" + "a2" * 20 + "5af1",
+    "to a word": "6000600060006000600060ff19620fffff16" + "5af1",
+    "little gas": "6000600060006000600073" + "a2" * 20 + "6064f1",
+    "identity": "602060206020600060006004" + "5af1",
+}
+
+
+@pytest.mark.parametrize("fork", ("berlin", "prague"))
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_at_every_depth_and_gas(lab: Any, fork: str, name: str) -> None:
+    code = bytes.fromhex("60aa600052" + CALLS[name] + "3d60005260205160405260606000f3")
+    # The callee returns who called it and with what value.
+    callee = bytes.fromhex("3360005234602052" + "60406000f3")
+    twins = lab.Twins(fork, 1)
+    world = lab.World(dict(zip(lab.ADDRESSES, (code, callee, callee), strict=False)), {})
+    used = twins.run(twins.plain, world, gas=100_000).gas_used
+    for depth in (0, 0, 1023, 1024):
+        assert not twins.differences(world, depth=depth, gas=100_000, value=5)
+        assert not twins.differences(world, depth=depth, gas=100_000, static=True)
+    for gas in {*range(0, min(used, 6_000), 41), *range(max(used - 12, 0), used + 2)}:
+        found = twins.differences(world, gas=gas)
+        assert not found, (gas, found)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fork", ("frontier", "homestead"))
 @pytest.mark.parametrize(
