@@ -17,6 +17,7 @@ import logging
 import multiprocessing
 import random
 import re
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -561,14 +562,27 @@ def _run_files(
         return
     # Started fresh rather than forked: a subject may hold threads and pipes of its own.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_interrupts) as pool:
         running: set[Future[list[CaseResult]]] = {
             pool.submit(_run_whole_file, file, cases, subject) for file, cases in files
         }
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for finished in done:
-                yield from finished.result()
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for finished in done:
+                    yield from finished.result()
+        except BaseException:
+            # Ctrl-C, or a caller that has seen enough: what was not begun is not begun any more,
+            # and what runs is not waited for.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; it is the first one's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run_whole_file(file: Path, cases: tuple[CaseId, ...], subject: Subject) -> list[CaseResult]:

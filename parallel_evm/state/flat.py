@@ -153,9 +153,18 @@ class FlatState(AccountDatabaseAPI):
         written[slot] = value
 
     def delete_storage(self, address: Address) -> None:
+        """Empty the account's storage (CREATE2 does, before a contract is made).
+
+        Where nobody has touched that storage before, not even a revert brings it back: py-evm
+        loads it only after it has blanked the account's storage root.
+        """
         validate_canonical_address(address, title="Storage Address")
         self._set_cell((address, LIFE), True)
-        self._wipe(address)
+        if address not in self.effects.slots and self.source.epoch(address) == NO_WIPE:
+            self.effects.slots[address] = {}
+            self.effects.cells[(address, EPOCH)] = self.index
+        else:
+            self._wipe(address)
 
     def _wipe(self, address: Address) -> None:
         slots = self.effects.slots
