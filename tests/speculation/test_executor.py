@@ -251,6 +251,8 @@ CONTRACTS = {
     place(21): b"\x60\x01\x60\x02\x5d"
     + assemble(0, 0, 0, 0, place(22), "GAS", "DELEGATECALL", "POP")
     + b"\x60\x02\x5c\x60\x00\x55",
+    # what it calls logs before it does
+    place(23): assemble(0, 0, 0, 0, 0, place(0), "GAS", "CALL", 32, 0, "LOG1"),
     place(22): b"\x60\x09\x60\x02\x5d" + REVERTING,
 }
 
@@ -518,10 +520,19 @@ def test_delegations_that_are_there_already() -> None:
         Pair(PragueVM, held).run(author.sign(PLAIN, sender=1, nonce=1, value=2))
 
 
+def test_a_precompile_that_delegates() -> None:
+    """Nobody can sign for one, but a genesis block can say so: then it is not run."""
+    identity = bytes(19) + b"\x04"
+    for target in (place(0), PLAIN):
+        held = {**state(), identity: account(0, 1, b"\xef\x01\x00" + target)}
+        made = Pair(PragueVM, held).run(Author("prague").sign(identity, data=b"data"))
+        assert made.outcome is not None and made.outcome.output == b""
+
+
 def test_the_floor_price_of_data() -> None:
     author = Author("prague")
     for size in (1, 40, 4_000):
-        for gas in (60_000, 200_000, 10**6):
+        for gas in (60_000, 100_000, 200_000, 10**6):
             for to in (PLAIN, place(1)):
                 for balance in (gas * 10 + 1, ETHER):
                     held = {**state(), SENDERS[0]: account(balance)}
@@ -563,6 +574,31 @@ def test_malformed_transactions_are_left_to_py_evm(what: str) -> None:
         pair.direct._executor.run(bad, SENDERS[0])  # type: ignore[union-attr]
     assert pair.layered.run(0, bad).outcome is None
     assert pair.direct.run(0, bad).outcome is None
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"chain_id": 2**256},
+        {"chain_id": None},
+        {"y_parity": 2},
+        {"y_parity": True},
+        {"access_list": ((b"\x01" * 19, ()),)},
+        {"access_list": ((GHOST, (-1,)),)},
+        {"access_list": ((GHOST, (2**256,)),)},
+        {"access_list": ((GHOST,),)},
+        {"access_list": (5,)},
+    ],
+    ids=str,
+)
+def test_malformed_typed_transactions_are_left_to_py_evm(what: dict[str, Any]) -> None:
+    good = Author("cancun").sign(place(0), 2)
+    bad = type(good)(2, good._inner.copy(**what))
+    bad.__dict__["sender"] = bad._inner.__dict__["sender"] = SENDERS[0]
+    pair = Pair(fork("cancun").vm_class, state())
+    with pytest.raises(Irregular):
+        pair.direct._executor.run(bad, SENDERS[0])  # type: ignore[union-attr]
+    assert_equal(pair.layered.run(0, bad), pair.direct.run(0, bad))
 
 
 def test_types_that_the_fork_does_not_know_are_left_to_py_evm() -> None:
