@@ -44,7 +44,11 @@ class Engine:
         self.sources = TrieSources()
         self.merkle_state = merkle_state_class(self.sources)
         self.rules = RuleBook()
-        self._liberties = Liberties(translate=config.translate, direct=config.direct)
+        self._liberties = Liberties(
+            translate=config.translate,
+            direct=config.direct,
+            fast_precompiles=config.fast_precompiles,
+        )
         self._forecaster = Forecaster()
         self._pool: Pool | None = None
         self._lock = threading.RLock()

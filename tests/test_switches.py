@@ -7,7 +7,12 @@ import pytest
 from parallel_evm import BlockReport, ParallelConfig, parallelize
 from parallel_evm.workloads import build
 
-SWITCHES = ({}, {"translate": False}, {"direct": False}, {"translate": False, "direct": False})
+SWITCHES = (
+    {},
+    {"translate": False},
+    {"direct": False},
+    {"translate": False, "direct": False, "fast_precompiles": False},
+)
 
 
 @pytest.mark.parametrize("workload", ["transfers", "swaps", "bridge"])

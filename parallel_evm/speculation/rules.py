@@ -38,6 +38,8 @@ class Liberties:
     """Run hot contracts as Python functions made from their bytecode."""
     direct: bool = True
     """Go about a transaction without py-evm's layers (London and later)."""
+    fast_precompiles: bool = True
+    """Precompiles through native libraries."""
 
 
 class View(FlatState):
