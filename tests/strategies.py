@@ -616,7 +616,7 @@ def hold(play: Play, chain_class: Any, reports: list[BlockReport]) -> list[Block
             assert written.get_code(address) == last.get_code(address)
             assert written.get_storage(address, 0) == last.get_storage(address, 0)
     made = reports[before:]
-    assert len(made) == expected_reports
+    assert len(made) >= expected_reports  # too many blobs are found out after the execution
     for report in made:
         assert report.fallback is None
         assert report.transaction_count == len(report.transactions)

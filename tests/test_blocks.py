@@ -56,7 +56,7 @@ def test_random_blocks_in_lanes_at_random(name: str) -> None:
     chain_class = parallel(fork(name).chain_class, reports, misled=1, workers=3)
 
     @seed(PARALLEL_FORKS.index(name))
-    @tried(5)
+    @tried(3)
     @given(plays(name))
     def run(play: Play) -> None:
         assert {r.backend for r in hold(play, chain_class, reports)} <= {"thread"}
@@ -70,7 +70,7 @@ def test_random_blocks_as_forecast(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, backend="serial")
 
-    @tried(5)
+    @tried(3)
     @given(plays(name))
     def run(play: Play) -> None:
         assert {r.backend for r in hold(play, chain_class, reports)} <= {"serial"}
@@ -86,7 +86,7 @@ def test_random_blocks_in_processes(workers: int) -> None:
         fork("prague").chain_class, reports, misled=2, backend="process", workers=workers
     )
 
-    @tried(6)
+    @tried(3)
     @given(plays("prague"))
     def run(play: Play) -> None:
         assert {r.backend for r in hold(play, chain_class, reports)} <= {"process"}
@@ -100,7 +100,7 @@ def test_blocks_with_a_transaction_that_is_refused(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=3)
 
-    @tried(8)
+    @tried(5)
     @given(plays(name, transactions=5, spoilt=True))
     def run(play: Play) -> None:
         hold(play, chain_class, reports)
@@ -114,11 +114,11 @@ def test_blocks_with_a_transaction_that_is_refused(name: str) -> None:
 def test_many_random_blocks(name: str, backend: str) -> None:
     reports: list[BlockReport] = []
 
-    @tried(40)
+    @tried(20)
     @given(
         st.integers(1, 4),
         st.one_of(st.none(), st.integers(0, 99)),
-        plays(name, blocks=3, transactions=16),
+        plays(name, blocks=2, transactions=16),
     )
     def run(workers: int, misled: int | None, play: Play) -> None:
         chain_class = parallel(
@@ -137,7 +137,7 @@ def test_many_blocks_with_a_transaction_that_is_refused(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=3, backend="process")
 
-    @tried(60)
+    @tried(30)
     @given(plays(name, transactions=8, spoilt=True))
     def run(play: Play) -> None:
         hold(play, chain_class, reports)
