@@ -26,6 +26,11 @@ from parallel_evm.translator.trace import Trace
 THRESHOLD: Final = 16
 """Visits of a block before it is translated: translating costs as much as some dozen of them."""
 
+FREE_TRACES: Final = 8
+VISITS_PER_TRACE: Final = 4
+"""A program may have so many traces, and one more for so many times the threshold of visits to its
+cold blocks: whoever writes code to be translated and never run again at most doubles its time."""
+
 MAX_PROGRAMS: Final = 1024
 
 Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
@@ -70,6 +75,7 @@ class Program:
         self._dialect = dialect
         self._code = Code(content, dialect.meanings)
         self._visits: dict[int, int] = {}
+        self._cold_visits = 0
         self._seen: dict[int, int] = {}
         self._namespace: dict[str, Any] = {}
 
@@ -79,7 +85,8 @@ class Program:
         Raises what py-evm's opcodes raise.
         """
         visits = self._visits[pc] = self._visits.get(pc, 0) + 1
-        if visits >= self._dialect.threshold:
+        self._cold_visits += 1
+        if visits >= self._dialect.threshold and self._may_translate():
             try:
                 self.functions[pc] = self._translated(pc)
             except RecursionError:  # deep in calls of calls: another time
@@ -88,6 +95,10 @@ class Program:
                 return pc
         following = self._seen[pc] = self.leave(computation, pc)
         return following
+
+    def _may_translate(self) -> bool:
+        earned = self._cold_visits // (VISITS_PER_TRACE * self._dialect.threshold)
+        return len(self.functions) < FREE_TRACES + earned
 
     def leave(self, computation: Any, pc: int) -> int:
         """Run py-evm's opcodes from ``pc`` to the end of the block; where to go on, -1: nowhere.

@@ -15,7 +15,13 @@ from eth.vm.logic import arithmetic
 from eth.vm.opcode import as_opcode
 
 from parallel_evm.translator import has_stock_loop, translating
-from parallel_evm.translator.program import MAX_PROGRAMS, Dialect, Programs
+from parallel_evm.translator.program import (
+    FREE_TRACES,
+    MAX_PROGRAMS,
+    VISITS_PER_TRACE,
+    Dialect,
+    Programs,
+)
 
 # Counts slot 0 up, three times.
 COUNTER = bytes.fromhex("6003 5b 60005460010160005560019003 80600257 00")
@@ -49,6 +55,18 @@ def test_hot_code_goes_on_along_the_branch_that_was_seen(lab: Any) -> None:
     assert set(program.functions) == {0}
     assert not twins.differences(world, data=bytes(32))
     assert not twins.differences(world, data=usual)
+
+
+def test_translating_never_takes_much_longer_than_running(lab: Any) -> None:
+    """Three hundred blocks that come by as often as it takes to become hot, and no more."""
+    threshold, blocks = 4, 300
+    twins = lab.Twins("cancun", threshold)
+    world = world_of(lab, bytes.fromhex("60003556") + b"\x5b\x00" * blocks)
+    for _ in range(threshold):
+        for block in range(blocks):
+            twins.run(twins.fast, world, data=(4 + 2 * block).to_bytes(32, "big"))
+    earned = (blocks * threshold + threshold) // (VISITS_PER_TRACE * threshold)
+    assert FREE_TRACES < twins.translated <= FREE_TRACES + earned < blocks
 
 
 def test_every_stack_depth_up_to_the_limit(lab: Any) -> None:
