@@ -98,7 +98,11 @@ class CaseId:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one case. `detail` is empty for a case that passed; seconds are wall time."""
+    """What became of one case. `detail` is empty for a case that passed; seconds are wall time.
+
+    `differs_from_stock` marks a case that stock py-evm fails and the subject fails in another way
+    (or passes): not counted as a failure, since the case cannot tell who is right.
+    """
 
     case: CaseId
     verdict: Verdict
@@ -107,6 +111,7 @@ class CaseResult:
     refused: int = 0
     seconds: float = 0.0
     account: Account = field(default_factory=Account)
+    differs_from_stock: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -116,6 +121,7 @@ class CaseResult:
             "network": self.case.network,
             "verdict": str(self.verdict),
             "detail": self.detail,
+            "differs_from_stock": self.differs_from_stock,
             "blocks": self.blocks,
             "refused": self.refused,
             "seconds": round(self.seconds, 4),
@@ -345,10 +351,15 @@ def _judge(case: CaseId, content: _Case, subject: Subject) -> CaseResult:
     # Refused blocks have to be refused for py-evm's reason, in py-evm's words.
     stock_outcomes, stock_complaint = _run(content, Stock())
     difference = _first_difference(outcomes, stock_outcomes)
-    if difference or (complaint and not stock_complaint):
-        return replace(result, verdict=Verdict.FAILED, detail=difference or complaint)
     if stock_complaint:
-        return replace(result, verdict=Verdict.STOCK_FAILS, detail=stock_complaint)
+        # Nobody can say which result would be right, but whether there are two is worth knowing.
+        differs = bool(difference) or complaint != stock_complaint
+        detail = f"{stock_complaint}; the subject: {complaint}" if differs else stock_complaint
+        return replace(
+            result, verdict=Verdict.STOCK_FAILS, detail=detail, differs_from_stock=differs
+        )
+    if difference or complaint:
+        return replace(result, verdict=Verdict.FAILED, detail=difference or complaint)
     return result
 
 

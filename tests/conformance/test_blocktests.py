@@ -147,8 +147,11 @@ def test_a_wrong_subject_fails(spoil: Any, detail: str, write_case: Write, entry
 
 def test_a_case_that_stock_fails_is_held_against_stock(write_case: Write, entry: Entry) -> None:
     entry["blocks"][0]["blockHeader"]["hash"] = "0x" + "11" * 32
-    assert run_one(write_case, entry).verdict is Verdict.STOCK_FAILS
-    assert run_one(write_case, entry, Wrong(pays_too_much)).verdict is Verdict.FAILED
+    same = run_one(write_case, entry)
+    assert (same.verdict, same.differs_from_stock) == (Verdict.STOCK_FAILS, False)
+    other = run_one(write_case, entry, Wrong(pays_too_much))
+    assert (other.verdict, other.differs_from_stock) == (Verdict.STOCK_FAILS, True)
+    assert "; the subject: blocks[0]: refused" in other.detail
 
 
 @pytest.mark.parametrize("field", ["lastblockhash", "postStateHash"])

@@ -18,6 +18,14 @@ from parallel_evm.conformance.blocktests import (
 from parallel_evm.conformance.parallel import Parallel
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
+# py-evm lets a contract be created over an account that has storage (EIP-7610).
+CREATED_OVER = {
+    "InitCollisionParis",
+    "RevertInCreateInInitCreate2Paris",
+    "RevertInCreateInInit_Paris",
+    "create2collisionStorageParis",
+    "dynamicAccountOverwriteEmpty_Paris",
+}
 SEQUENTIAL_BY_DEFINITION = {"receipts before Byzantium carry a state root per transaction"}
 
 
@@ -37,7 +45,8 @@ def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, numbe
     wrong = [
         f"{result.case}: {result.detail}"
         for result in conformance.results
-        if result.verdict not in (Verdict.PASSED, Verdict.STOCK_FAILS)
+        if result.verdict is not Verdict.PASSED
+        and not (result.verdict is Verdict.STOCK_FAILS and result.case.file.stem in CREATED_OVER)
     ]
     assert wrong == []
     assert conformance.count(Verdict.PASSED) > 0.95 * number

@@ -38,6 +38,7 @@ def test_all_forks_and_transaction_types_are_drawn() -> None:
     assert any(one.setting.withdrawals for one in drawn)
 
 
+@pytest.mark.slow
 def test_the_blocks_are_worth_running() -> None:
     """Most blocks are valid, and their transactions end in many different ways."""
     report = run_fuzz(Stock(), seconds=3, seed=1)
@@ -58,6 +59,7 @@ def test_a_chain_made_by_py_evm_is_imported_by_py_evm(index: int) -> None:
     assert trial.blocks >= 1
 
 
+@pytest.mark.slow
 def test_a_drawn_block_can_be_replayed(tmp_path: Path) -> None:
     forks: Counter[str] = Counter()
     for index in range(25):
