@@ -2,7 +2,7 @@
 
 py-evm builds the transaction trie node by node (and again to validate it), deep-copies all
 transactions whenever a header field changes, and reads an imported block back from the database to
-return it. `LeanAssembly` (mixed into VMs) and `LeanImport` (mixed into chains) do the same with bulk
+return it. `LeanAssembly` (for VMs) and `LeanImport` (for chains) do the same with bulk
 tries and without the copies. Where a VM customised one of the methods replaced here, its own run.
 """
 

@@ -17,7 +17,6 @@ from typing import Any
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
 from parallel_evm.state.source import Source
 
-
 _UNHEARD_OF = 1 << 255
 
 
