@@ -31,7 +31,7 @@ SEQUENTIAL_BY_DEFINITION = {"receipts before Byzantium carry a state root per tr
 
 @pytest.mark.conformance
 @pytest.mark.parametrize(
-    ("backend", "workers", "number"), [("serial", 1, 400), ("process", 2, 120), ("process", 4, 60)]
+    ("backend", "workers", "number"), [("serial", 1, 200), ("process", 2, 80), ("process", 4, 60)]
 )
 def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, number: int) -> None:
     everything = discover([corpora / "ethereum-tests"])
