@@ -68,7 +68,7 @@ LANES = (0, 1, 2, 0, 1, 2)
         open_chain(SHANGHAI.chain_class, {}),
         open_chain(SHANGHAI.chain_class, {}).get_vm(),
     ],
-    ids=str,
+    ids=lambda target: getattr(target, "__name__", type(target).__name__),
 )
 def test_what_is_no_chain_and_no_vm_is_a_type_error(target: Any) -> None:
     with pytest.raises(TypeError) as raised:
