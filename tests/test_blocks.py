@@ -6,6 +6,7 @@ say that the parallel path was taken all the same.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.strategies import (
     Play,
     Refused,
     cold,
+    contracts_of,
     hold,
     mine,
     open_chain,
@@ -308,6 +310,49 @@ def test_withdrawals() -> None:
     )
     acts = [Act(0, CONTRACTS["counter"]), Act(1, GHOST, value=1), Act(2, CONTRACTS["counter"])]
     held("shanghai", acts, acts, withdrawals=withdrawals)
+
+
+#
+# Hot code: it may run in another way than cold code
+#
+HOT = ("counter", "purse", "branch", "locked", "watcher", "transient", "factory", "caller")
+
+
+@pytest.mark.parametrize("name", ["byzantium", "london", "prague"])
+def test_hot_contracts(name: str) -> None:
+    _hot(name, [contract for contract in HOT if contract in contracts_of(name)], step=1_771)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", HOT)
+@pytest.mark.parametrize("name", ["byzantium", "berlin", "london", "prague"])
+def test_hot_contracts_at_every_amount_of_gas(name: str, contract: str) -> None:
+    if contract in contracts_of(name):
+        _hot(name, [contract], step=61)
+
+
+def _hot(name: str, contracts: list[str], step: int) -> None:
+    """Call the contracts until they are hot, and then with ever less gas."""
+    arguments = {
+        "purse": words(1, SENDERS[1]),
+        "locked": words(CONTRACTS["branch"]),
+        "watcher": words(SENDERS[2]),
+        "factory": words(0) + INIT_CODES[2],
+        "caller": words(CONTRACTS["counter"], 5),
+    }
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork(name).chain_class, reports, backend="serial")
+    blocks = []
+    for contract in contracts:
+        gas = [250_000] * 30 + list(range(90_000, 22_000, -step))
+        acts = [
+            Act(n % 4, CONTRACTS[contract], data=arguments.get(contract, b""), gas=limit)
+            for n, limit in enumerate(gas)
+        ]
+        if contract == "factory":
+            acts = [replace(act, gas=act.gas * 2) for act in acts]
+        blocks += [tuple(acts[start : start + 120]) for start in range(0, len(acts), 120)]
+    hold(Play(name, b"\xcb" * 20, tuple(blocks)), chain_class, reports)
 
 
 #

@@ -256,6 +256,21 @@ def own_executor() -> type[ShanghaiVM]:
     return ShanghaiVM.configure(_state_class=State)
 
 
+def own_call() -> type[ShanghaiVM]:
+    """An executor that does something after everything else, as Cancun's does."""
+
+    class Executor(ShanghaiTransactionExecutor):
+        def __call__(self, transaction: Any) -> Any:
+            computation = super().__call__(transaction)
+            self.vm_state.delta_balance(GHOST, transaction.nonce + 1)
+            return computation
+
+    class State(ShanghaiState):
+        transaction_executor_class = Executor
+
+    return ShanghaiVM.configure(_state_class=State)
+
+
 def own_fees() -> type[ShanghaiVM]:
     class State(ShanghaiState):
         def get_tip(self, transaction: Any) -> int:
@@ -343,6 +358,7 @@ CUSTOM = {
         own_precompile,
         failing_precompile,
         own_executor,
+        own_call,
         own_fees,
         own_balances,
         own_receipts,
@@ -371,8 +387,13 @@ def _twice(chain_class: Any, acts: list[Act], coinbase: bytes = COINBASE) -> lis
     return [mine(chain, _signed(chain, acts), coinbase=coinbase) for _ in range(2)]
 
 
+NOT_SEEN = pytest.mark.xfail(strict=True, reason="special methods are not looked at yet")
+
+
 @pytest.mark.parametrize("backend", ["serial", "thread", "process"])
-@pytest.mark.parametrize("name", CUSTOM)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[NOT_SEEN] * (name == "own_call")) for name in CUSTOM]
+)
 def test_customised_vms_give_what_they_give_sequentially(name: str, backend: str) -> None:
     chain_class = _of(CUSTOM[name]())
     reports: list[BlockReport] = []

@@ -6,8 +6,9 @@ when the transaction ends). Whatever is asked, both answer what py-evm answers; 
 whenever they are made; and what is persisted can be read by a stock `AccountDB`.
 
 Two things are not asked for, as no block does them: py-evm refuses to roll back two wipes of one
-account at once ("changed the clear count in an invalid way"), and it loses an account's storage
-when a ``delete_storage`` that was the first to look at it is rolled back.
+account at once ("changed the clear count in an invalid way"); and whether a ``delete_storage`` can
+be rolled back depends there on whether that storage was ever looked at, which only its own code
+could have done.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ class AccountDatabaseMachine(RuleBasedStateMachine):
         self.open(before.state_root)
 
     def open(self, root: bytes) -> None:
+        self.touched: set[bytes] = set()
         self.model = AccountDB(self.model_db, root)
         self.subject = self.subject_class(self.subject_db, root, self.merkle)
 
@@ -140,10 +142,12 @@ class AccountDatabaseMachine(RuleBasedStateMachine):
     #
     @rule(address=addresses, slot=slots)
     def read_storage(self, address: bytes, slot: int) -> None:
+        self.touched.add(address)
         self.both("get_storage", address, slot)
 
     @rule(address=addresses, slot=slots)
     def read_original_storage(self, address: bytes, slot: int) -> None:
+        self.touched.add(address)
         if address not in self.wiped:  # py-evm's answer depends there on when it was written
             self.both("get_storage", address, slot, False)
 
@@ -162,6 +166,7 @@ class AccountDatabaseMachine(RuleBasedStateMachine):
     #
     @rule(address=addresses, slot=slots, value=words)
     def write_storage(self, address: bytes, slot: int, value: int) -> None:
+        self.touched.add(address)
         self.both("set_storage", address, slot, value)
 
     @rule(address=addresses, balance=balances)
@@ -205,7 +210,9 @@ class AccountDatabaseMachine(RuleBasedStateMachine):
     def wipe(self, address: bytes, name: str) -> None:
         if any(address in wiped for *_, wiped in self.checkpoints):
             return
-        self.model.get_storage(address, 0)
+        if address in self.touched:
+            self.both("set_storage", address, 0, self.model.get_storage(address, 0))
+        self.touched.add(address)
         self.both(name, address)
         self.wiped.add(address)
         if self.checkpoints:
@@ -315,6 +322,7 @@ class AccountDatabaseMachine(RuleBasedStateMachine):
             self.subject._open_lane()
 
     def everything_equals(self, other: Any) -> None:
+        self.touched.update(ADDRESSES)
         for address in ADDRESSES:
             for name in ("get_balance", "get_nonce", "get_code", "account_exists"):
                 assert getattr(self.model, name)(address) == getattr(other, name)(address)
