@@ -73,12 +73,15 @@ class Pair:
         pen = Pen(RULES, self.stock)
         return [pen.sign(act) for act in ACTS]
 
-    def mine(self) -> BlockReport:
-        """Mine a block on both: it is the same. Returns what the parallel one reports."""
+    def mine(self, meanwhile: Callable[[], None] | None = None, after: float = 0) -> BlockReport:
+        """Mine a block on both: it is the same. Returns what the parallel one reports.
+
+        ``meanwhile`` is done by another thread, so many seconds after the parallel one began.
+        """
         transactions = self.transactions()
         expected = mine(self.stock, transactions)
         assert isinstance(expected, Mined)
-        with no_block_waits_for_ever():
+        with no_block_waits_for_ever(), happening(meanwhile, after):
             assert mine(self.ours, transactions) == expected
         assert self.reports[-1].fallback is None
         return self.reports[-1]
@@ -130,14 +133,19 @@ def no_block_waits_for_ever() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def happening(action: Callable[[], None], after: float) -> Iterator[None]:
+def happening(action: Callable[[], None] | None, after: float) -> Iterator[None]:
     """Something that another thread does in so many seconds."""
-    timer = threading.Timer(after, action)
+    timer = threading.Timer(after, action or (lambda: None))
     timer.start()
     try:
         yield
     finally:
         timer.join()
+
+
+def usual_seconds(pair: Pair) -> float:
+    """How long the parallel chain's part of a block takes when nothing happens."""
+    return max(pair.mine().seconds for _ in range(3))
 
 
 def send_signal(number: int, chance: random.Random) -> None:
@@ -150,11 +158,11 @@ def send_signal(number: int, chance: random.Random) -> None:
 #
 def kill_at_random(pair: Pair, times: int, seed: int) -> int:
     chance = random.Random(seed)
-    pair.mine()
+    usual = usual_seconds(pair)
     lost = 0
     for _ in range(times):
-        with happening(lambda: send_signal(signal.SIGKILL, chance), chance.uniform(0, 0.06)):
-            lost += len(pair.mine().lost_workers)
+        moment = chance.uniform(0, 1.2 * usual)
+        lost += len(pair.mine(lambda: send_signal(signal.SIGKILL, chance), moment).lost_workers)
         if chance.random() < 0.2:  # between two blocks, nobody looks
             send_signal(signal.SIGKILL, chance)
     assert pair.mine().lost_workers == ()
@@ -182,8 +190,7 @@ def test_all_workers_killed_during_the_same_block(pair: Pair) -> None:
         for pid in worker_pids():
             os.kill(pid, signal.SIGKILL)
 
-    with happening(massacre, after=0.02):
-        pair.mine()
+    pair.mine(massacre, after=usual_seconds(pair) / 2)
 
 
 def test_the_report_names_how_a_worker_ended(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,10 +218,9 @@ def test_stopped_worker(pair: Pair) -> None:
 @pytest.mark.slow
 def test_workers_stopped_at_random_moments(pair: Pair) -> None:
     chance = random.Random(3)
-    pair.mine()
-    for _ in range(40):
-        with happening(lambda: send_signal(signal.SIGSTOP, chance), chance.uniform(0, 0.06)):
-            pair.mine()
+    usual = usual_seconds(pair)
+    for _ in range(30):
+        pair.mine(lambda: send_signal(signal.SIGSTOP, chance), chance.uniform(0, 1.2 * usual))
     pair.mine()
 
 
@@ -374,7 +380,7 @@ def test_a_worker_that_cannot_take_a_block_says_so(
 #
 # The coordinator
 #
-def interrupt_at_random(pair: Pair, times: int, seed: int, longest: float) -> int:
+def interrupt_at_random(pair: Pair, times: int, seed: int) -> int:
     """Mine blocks with an alarm set; an interrupted block has happened wholly or not at all."""
     chance = random.Random(seed)
     interruptions = 0
@@ -384,7 +390,7 @@ def interrupt_at_random(pair: Pair, times: int, seed: int, longest: float) -> in
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        pair.mine()
+        longest = usual_seconds(pair)
         for _ in range(times):
             transactions = pair.transactions()
             head = pair.ours.get_canonical_head()
@@ -407,12 +413,12 @@ def interrupt_at_random(pair: Pair, times: int, seed: int, longest: float) -> in
 
 
 def test_interrupted_at_random_moments(pair: Pair) -> None:
-    interrupt_at_random(pair, times=5, seed=5, longest=0.06)
+    interrupt_at_random(pair, times=5, seed=5)
 
 
 @pytest.mark.slow
 def test_interrupted_at_two_hundred_random_moments(pair: Pair) -> None:
-    assert interrupt_at_random(pair, times=200, seed=6, longest=0.06) > 50
+    assert interrupt_at_random(pair, times=200, seed=6) > 20
 
 
 @pytest.mark.parametrize("tag", [wire.OPEN, wire.SENDERS, wire.RUN])
