@@ -333,10 +333,14 @@ QUICKLY = (
 HARMLESS = {"done too early", "too few senders", "senders instead"}
 
 
-@pytest.mark.parametrize(
-    "what",
-    [pytest.param(what, marks=[] if what in QUICKLY else [pytest.mark.slow]) for what in NONSENSE],
-)
+def _marks(what: str) -> list[Any]:
+    marks: list[Any] = [] if what in QUICKLY else [pytest.mark.slow]
+    if what == "result of nothing":
+        marks.append(pytest.mark.xfail(strict=True, reason="the parts are not looked at yet"))
+    return marks
+
+
+@pytest.mark.parametrize("what", [pytest.param(what, marks=_marks(what)) for what in NONSENSE])
 def test_nonsense(pair: Pair, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     moment, reply = NONSENSE[what]
     monkeypatch.setattr(worker, "main", answering(reply, moment))
