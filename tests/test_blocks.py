@@ -532,6 +532,37 @@ def test_siblings_and_reorganisations() -> None:
     assert ours.get_canonical_head().hash == stock.get_canonical_head().hash
 
 
+def test_uncles() -> None:
+    rules = fork("london")
+    reports: list[BlockReport] = []
+    ours = parallel(rules.chain_class, reports, lanes=(0, 1))
+    stock = open_chain(rules.chain_class, state_of("london"))
+    genesis, pen = stock.get_canonical_head(), Pen(rules, stock)
+    siblings = [
+        rules.chain_class(stock.chaindb.db)
+        .mine_all([pen.sign(act)], parent_header=genesis, coinbase=GHOST)[0]
+        .imported_block
+        for act in (Act(0, GHOST, value=1), Act(1, GHOST, value=2))
+    ]
+    stock = rules.chain_class(stock.chaindb.db)
+    (uncle,) = (b for b in siblings if b.header != stock.get_canonical_head())
+    pen = Pen(rules, stock)
+    transactions = [pen.sign(Act(n, CONTRACTS["counter"])) for n in range(2, 6)]
+    block = stock.mine_all(transactions, uncles=(uncle.header,))[0].imported_block
+    assert block.uncles == (uncle.header,)
+    importing = open_chain(ours, state_of("london"))
+    for each in (*siblings, block):
+        assert importing.import_block(each).imported_block == each
+    mining = ours(importing.chaindb.db)
+    again = mining.mine_all(
+        cold(mining, transactions),
+        uncles=(uncle.header,),
+        parent_header=mining.get_block_header_by_hash(block.header.parent_hash),
+    )
+    assert again[0].imported_block.header == block.header
+    assert {report.fallback for report in reports} == {None}
+
+
 def test_one_at_a_time() -> None:
     """`apply_transaction`, `get_transaction_result` and `estimate_gas` stay py-evm's."""
     rules = fork("shanghai")
