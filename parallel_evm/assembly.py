@@ -33,12 +33,14 @@ from parallel_evm.hashing import keccak
 from parallel_evm.merkle.update import index_trie
 
 REPLACED: Final = (
+    "_assign_block_rewards",
     "finalize_block",
     "pack_block",
     "set_block_transactions_and_withdrawals",
     "validate_block",
 )
-"""VM methods that `LeanAssembly` replaces; lean only where all of them are py-evm's."""
+"""VM methods that `LeanAssembly` replaces, or hands a block without its transactions; lean only
+where all of them are py-evm's."""
 
 
 class LeanAssembly:

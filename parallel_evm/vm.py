@@ -22,6 +22,7 @@ from eth.vm.forks.byzantium import ByzantiumVM
 from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport
 from parallel_evm.block import BlockResult, execute
 from parallel_evm.config import ParallelConfig
+from parallel_evm.errors import PoolClosedError
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
@@ -64,20 +65,11 @@ class Engine:
         reason = self._reason_to_fall_back(vm, transactions, base_header)
         if reason is None:
             try:
-                with self._lock:  # forecasts and caches serve one block at a time
-                    done, report = execute(
-                        vm,
-                        transactions,
-                        base_header,
-                        state_class=vm.sequential_state_class,
-                        liberties=self._liberties,
-                        pool=self._usable_pool(),
-                        rules=self.rules,
-                        forecasts=self._forecaster,
-                        backend=self.config.backend,
-                        wants_report=self.config.on_block is not None,
-                    )
-            except CannotServe as error:
+                try:
+                    done, report = self._execute(vm, transactions, base_header)
+                except PoolClosedError:  # by another thread, just now: the next one is new
+                    done, report = self._execute(vm, transactions, base_header)
+            except (CannotServe, PoolClosedError) as error:
                 reason = str(error)
             else:
                 self._tell(report)
@@ -88,6 +80,23 @@ class Engine:
             seconds = time.perf_counter() - started
             self._tell(self._fallback_report(vm, len(transactions), seconds, reason))
         return result
+
+    def _execute(
+        self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+    ) -> tuple[BlockResult, BlockReport | None]:
+        with self._lock:  # forecasts and caches serve one block at a time
+            return execute(
+                vm,
+                transactions,
+                base_header,
+                state_class=vm.sequential_state_class,
+                liberties=self._liberties,
+                pool=self._usable_pool(),
+                rules=self.rules,
+                forecasts=self._forecaster,
+                backend=self.config.backend,
+                wants_report=self.config.on_block is not None,
+            )
 
     def _reason_to_fall_back(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI

@@ -399,22 +399,8 @@ def _twice(chain_class: Any, acts: list[Act], coinbase: bytes = COINBASE) -> lis
     return [mine(chain, _signed(chain, acts), coinbase=coinbase) for _ in range(2)]
 
 
-NOT_YET = {
-    "own_consensus": "rewards are given to a block without its transactions",
-}
-
-
 @pytest.mark.parametrize("backend", ["serial", "thread", "process"])
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[name])] if name in NOT_YET else [],
-        )
-        for name in CUSTOM
-    ],
-)
+@pytest.mark.parametrize("name", CUSTOM)
 def test_customised_vms_give_what_they_give_sequentially(name: str, backend: str) -> None:
     chain_class = _of(CUSTOM[name]())
     reports: list[BlockReport] = []

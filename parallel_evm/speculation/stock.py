@@ -60,15 +60,32 @@ _CHECKED_ATTRIBUTES: Final = frozenset(
 )
 
 
+# What Python itself puts into every class.
+_FURNITURE: Final = frozenset(
+    {
+        "__abstractmethods__",
+        "__annotations__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__orig_bases__",
+        "__parameters__",
+        "__qualname__",
+        "__slots__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+    }
+)
+
+
 def is_stock_class(cls: type) -> bool:
     """Is this one of py-evm's classes, or a subclass that changes none of its methods?"""
     for base in cls.__mro__:
         if base in _STOCK_CLASSES:
             return True
-        own = {name for name in vars(base) if not name.startswith("__")}
-        if own - _CHECKED_ATTRIBUTES - {"_abc_impl"}:
-            return False
-        if "__init__" in vars(base) or "__getattribute__" in vars(base):
+        if vars(base).keys() - _CHECKED_ATTRIBUTES - _FURNITURE:
             return False
     return False
 

@@ -82,8 +82,6 @@ class CachedSource(AccountSource):
 
     def advance(self, changes: Changes) -> None:
         """Move to the state after a block. Drops the cache when it has outgrown its bound."""
-        if self._room < 0:
-            self.forget()
         self._accounts.update(changes.accounts)
         self._room -= len(changes.accounts)
         for address in changes.wiped:
@@ -95,6 +93,8 @@ class CachedSource(AccountSource):
             else:
                 known.update(written)
             self._room -= len(written)
+        if self._room < 0:
+            self.forget()  # at the end: half of what belongs together would be worse than nothing
 
     def forget(self) -> None:
         """Empty the cache; correctness never depends on what it holds."""

@@ -9,7 +9,7 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 from eth._utils.generator import CachedIterable
 
@@ -50,37 +50,15 @@ class RuleBook:
         return derived
 
 
-def _probe(
-    job: BlockJob, rules: Callable[[BlockJob], Any], indices: Sequence[int]
-) -> list[Speculation | None]:
-    return [new_speculator(job, rules).run(index, job.transactions[index]) for index in indices]
+class _LocalSession:
+    """What sessions in this process have in common."""
 
-
-class SerialPool:
-    """One lane, run on demand in the caller's thread."""
-
-    def __init__(self) -> None:
-        self.workers = 1
-        self.lock = threading.RLock()
-        self._rules = RuleBook()
-        self._closed = False
-
-    def open(self, job: BlockJob) -> SerialSession:
-        if self._closed:
-            raise PoolClosedError("This worker pool was closed")
-        return SerialSession(job, self._rules)
-
-    def close(self) -> None:
-        self._closed = True
-
-
-class SerialSession:
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
         self.worker_cpu = 0.0
         self._job = job
         self._rules = rules
-        self._speculator = new_speculator(job, rules)
+        rules(job)  # derived here, so that threads need no lock for it
         self._cancelled = False
 
     def senders(self, indices: Sequence[int]) -> list[bytes | None]:
@@ -92,7 +70,21 @@ class SerialSession:
         senders: Sequence[bytes | None],
         hints: Sequence[Sequence[Key]],
     ) -> list[Speculation | None]:
-        return _probe(self._job, self._rules, indices)
+        return [
+            new_speculator(self._job, self._rules).run(index, self._job.transactions[index])
+            for index in indices
+        ]
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+
+class SerialSession(_LocalSession):
+    """One lane, run on demand: the next transaction starts when the last one was judged."""
+
+    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
+        super().__init__(job, rules)
+        self._speculator = new_speculator(job, rules)
 
     def start(
         self,
@@ -109,55 +101,20 @@ class SerialSession:
         speculation.worker = 0
         return speculation
 
-    def cancel(self) -> None:
-        self._cancelled = True
-
     def close(self) -> None:
         pass
 
     abandon = close
 
 
-class ThreadPool:
-    """One lane per thread. Parallel only where Python runs without the GIL."""
+class ThreadSession(_LocalSession):
+    """A thread for each lane."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        self.lock = threading.RLock()
-        self._rules = RuleBook()
-        self._closed = False
-
-    def open(self, job: BlockJob) -> ThreadSession:
-        if self._closed:
-            raise PoolClosedError("This worker pool was closed")
-        return ThreadSession(job, self._rules)
-
-    def close(self) -> None:
-        self._closed = True
-
-
-class ThreadSession:
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
-        self.lost: list[str] = []
-        self.worker_cpu = 0.0
-        self._job = job
-        self._rules = rules
-        rules(job)  # derived here, so that threads need no lock for it
+        super().__init__(job, rules)
         self._arrived = threading.Condition()
         self._results: dict[int, Speculation | None] = {}
         self._threads: list[threading.Thread] = []
-        self._cancelled = False
-
-    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
-        return [recover_sender(self._job.transactions[index]) for index in indices]
-
-    def probe(
-        self,
-        indices: Sequence[int],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
-    ) -> list[Speculation | None]:
-        return _probe(self._job, self._rules, indices)
 
     def start(
         self,
@@ -200,12 +157,41 @@ class ThreadSession:
             self._arrived.wait_for(lambda: index in self._results)
             return self._results.pop(index)
 
-    def cancel(self) -> None:
-        self._cancelled = True
-
     def close(self) -> None:
         self._cancelled = True
         for thread in self._threads:
             thread.join()
 
     abandon = close
+
+
+class _LocalPool:
+    """A pool without processes: all it keeps are the rules derived so far."""
+
+    session: ClassVar[type[SerialSession] | type[ThreadSession]]
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self.lock = threading.RLock()
+        self._rules = RuleBook()
+        self._closed = False
+
+    def open(self, job: BlockJob) -> SerialSession | ThreadSession:
+        if self._closed:
+            raise PoolClosedError("This worker pool was closed")
+        return self.session(job, self._rules)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class SerialPool(_LocalPool):
+    """One lane, in the caller's thread."""
+
+    session = SerialSession
+
+
+class ThreadPool(_LocalPool):
+    """One lane per thread. Parallel only where Python runs without the GIL."""
+
+    session = ThreadSession

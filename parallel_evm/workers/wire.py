@@ -78,6 +78,9 @@ def flatten(speculation: Speculation) -> tuple[Any, ...]:
 
 def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
     """Raises ValueError when ``flat`` does not have the shape of a speculation."""
+    parts = flat[1:8]
+    if not isinstance(flat[0], int) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError("not a speculation: its parts have the wrong types")
     try:
         (index, cells, slots, bounds, *effects, outcome, seconds, traces, preimages) = flat
         return Speculation(

@@ -172,7 +172,8 @@ class Worker:
         flushed = time.perf_counter()
         if reason is None:
             try:
-                self._replica.prefetch(hints)
+                with contextlib.suppress(Unanswered):  # hints may name what no database has
+                    self._replica.prefetch(hints)
                 if self._speculator is None or apart:
                     self._speculator = self._new_speculator()
                 for index, sender in zip(indices, senders, strict=True):

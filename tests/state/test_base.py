@@ -124,7 +124,6 @@ def test_a_replica_answers_as_the_coordinator_would(keys: list[tuple[bytes, int]
     assert {want[0] for wants in asked for want in wants} <= {ACCOUNT, SLOT, CODE}
 
 
-@pytest.mark.xfail(strict=True, reason="storage roots are forgotten, the accounts are not")
 @pytest.mark.parametrize("backend", ["serial", "thread", "process"])
 def test_chains_outlive_their_caches(backend: str) -> None:
     """A cache that is dropped with every block changes nothing: storage is read again."""
