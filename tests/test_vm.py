@@ -769,11 +769,17 @@ def test_no_file_descriptors_left(clean: None) -> None:
     expected = _twice(SHANGHAI.chain_class, _acts())
     chain_class = _process(reports)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), hard))
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    fillers = [os.dup(1)]
+    while fillers[-1] <= highest:  # the limit is on the number, and there may be gaps below
+        fillers.append(os.dup(1))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1, hard))
     try:
         results = _twice(chain_class, _acts())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
     assert results == expected
     assert all("worker processes cannot be started" in str(r.fallback) for r in reports)
     reports.clear()
