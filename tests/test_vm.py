@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import resource
@@ -23,6 +24,7 @@ from eth.vm.opcode import as_opcode
 from eth_utils import ValidationError
 
 from parallel_evm import BlockReport, ParallelConfig, close, parallelize
+from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.vm import ParallelVM
 from parallel_evm.workers.shared import pool, pool_for
 from parallel_evm.workloads.forks import fork
@@ -32,6 +34,7 @@ from tests.strategies import (
     SENDERS,
     A,
     Act,
+    Laid,
     Mined,
     Pen,
     Refused,
@@ -648,6 +651,54 @@ def test_a_pool_lives_as_long_as_its_with_block(clean: None) -> None:
         _twice(_process([]), _acts())
         raise ZeroDivisionError
     assert multiprocessing.active_children() == []
+
+
+def test_closing_while_another_thread_mines(clean: None) -> None:
+    """The next block starts new workers, also if it was about to ask the old ones."""
+    reports: list[BlockReport] = []
+    stock, ours = (
+        open_chain(chain_class, state_of("shanghai"))
+        for chain_class in (SHANGHAI.chain_class, _process(reports))
+    )
+    done = threading.Event()
+
+    def keep_closing() -> None:
+        while not done.wait(0.005):
+            close()
+
+    closing = threading.Thread(target=keep_closing)
+    closing.start()
+    try:
+        for _ in range(8):
+            transactions = _signed(stock, [Act(n, CONTRACTS["counter"]) for n in range(4)])
+            assert mine(ours, transactions) == mine(stock, transactions)
+    finally:
+        done.set()
+        closing.join()
+    assert {report.fallback for report in reports} == {None}
+
+
+def test_a_hint_that_the_database_cannot_answer_costs_nothing(clean: None) -> None:
+    """Partial tries hold what a block needs, not what somebody thought that it might need."""
+    state = {**state_of("shanghai"), b"\xd1" * 20: account(0, 1, b"\x00", {0: 5})}
+    stock = open_chain(SHANGHAI.chain_class, state)
+    store = dict(stock.chaindb.db.wrapped_db.kv_store)
+    database = AccountDB(AtomicDB(MemoryDB(store)), stock.get_canonical_head().state_root)
+    del store[database._get_account(b"\xd1" * 20).storage_root]
+
+    class Hinting(Laid):
+        def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
+            forecast = super().forecast(index, transaction, sender)
+            return dataclasses.replace(forecast, reads=frozenset({(b"\xd1" * 20, 0)}))
+
+    reports: list[BlockReport] = []
+    chain_class = _process(reports)
+    chain_class.vm_configuration[0][1].parallel_engine._forecaster = Hinting((0, 1))
+    ours = chain_class(AtomicDB(MemoryDB(store)))
+    transactions = _signed(stock, [Act(n, GHOST, value=n) for n in range(4)])
+    assert mine(ours, transactions) == mine(stock, transactions)
+    assert reports[0].lost_workers == ()
+    assert {t.worker for t in reports[0].transactions} == {0, 1}
 
 
 def test_one_pool_serves_chains_of_other_rules_and_databases(clean: None) -> None:
