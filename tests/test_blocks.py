@@ -24,6 +24,7 @@ from tests.strategies import (
     GHOST,
     INIT_CODES,
     SENDERS,
+    STRANGER,
     Act,
     Mined,
     Pen,
@@ -287,6 +288,31 @@ def test_destroying_pays_oneself_others_and_the_coinbase(name: str) -> None:
         Act(5, CONTRACTS["watcher"], data=words(CONTRACTS["destroyer"])),
     ]
     held(name, acts, acts)
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+def test_functions_that_nobody_knows_yet(backend: str) -> None:
+    """One call of each is tried before lanes are laid; what that learns may be wrong."""
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork("prague").chain_class, reports, backend=backend)
+    acts = [Act(n % 8, CONTRACTS["purse"], data=words(1, SENDERS[n % 3])) for n in range(8)]
+    acts += [Act(n % 8, CONTRACTS["burner"], data=words(n), gas=60_000) for n in range(4)]
+    acts += [Act(n % 8, CONTRACTS["factory"], data=words(n) + INIT_CODES[2]) for n in range(5)]
+    acts += [Act(n, CONTRACTS["suicide"], data=words(n), value=n) for n in range(4)]
+    hold(Play("prague", GHOST, (tuple(acts), tuple(acts))), chain_class, reports)
+    first, *_ = reports
+    assert first.executions >= len(acts) + 3  # the tries are counted
+
+
+def test_credits_that_overflow_together() -> None:
+    """Each fits by itself; the second is refused, as sequentially."""
+    state = state_of("shanghai")
+    state[GHOST] = {**state[EMPTY], "balance": 2**256 - 10}
+    state[SENDERS[0]] = {**state[EMPTY], "balance": 2**255 + 10**18}
+    state[SENDERS[1]] = {**state[EMPTY], "balance": 2**255 + 10**18}
+    held("shanghai", [Act(2, GHOST, value=6), Act(3, GHOST, value=6)], state=state)
+    held("shanghai", [Act(2, GHOST, value=6), Act(3, SENDERS[2], value=6)], state=state)
+    held("shanghai", [Act(0, STRANGER, value=2**255), Act(1, STRANGER, value=2**255)], state=state)
 
 
 def test_ancestors() -> None:
