@@ -396,6 +396,42 @@ def test_what_a_rejected_speculation_wrote_is_not_believed(
     machine.transaction([read], lane=1)
 
 
+@pytest.mark.parametrize(
+    ("write", "read"),
+    [
+        (("put", OTHER, 1, 3), ("slot", OTHER, 1)),
+        (("add", OTHER, 2), ("balance", OTHER)),
+        (("bump", OTHER), ("nonce", OTHER)),
+        (("become", OTHER, 1), ("code", OTHER)),
+        (("touch", OTHER), ("alive", OTHER)),
+        (("wipe", OTHER), ("slot", OTHER, 0)),
+    ],
+    ids=str,
+)
+def test_what_came_true_all_the_same_is_believed(
+    write: tuple[Any, ...], read: tuple[Any, ...]
+) -> None:
+    """The speculation was rejected, and its second run wrote the same: nothing else has to run."""
+    machine = JudgeMachine()
+    machine.start({FLAG: {"balance": 0, "nonce": 0, "code": b"", "storage": {}}})
+    machine.transaction([("put", FLAG, 0, 1)], lane=0)
+    machine.transaction([("slot", FLAG, 0), ("at_least", OTHER, 1), write], lane=1)
+    reader = machine.speculate(2, [read], machine.lanes[1])
+    assert machine.judge.holds(reader)
+    stranger = machine.speculate(2, [read], machine.lanes[0])
+    assert not machine.judge.holds(stranger)
+
+
+def test_credits_do_not_disturb_each_other() -> None:
+    machine = JudgeMachine()
+    machine.start({})
+    machine.transaction([("add", OTHER, 5)], lane=0)
+    assert machine.judge.holds(machine.speculate(1, [("add", OTHER, 5)], machine.lanes[1]))
+    # But what comes near the end of numbers is looked at.
+    machine.transaction([("add", OTHER, 1 << 255)], lane=0)
+    assert not machine.judge.holds(machine.speculate(2, [("add", OTHER, 5)], machine.lanes[1]))
+
+
 #
 # What is reported
 #
