@@ -117,7 +117,7 @@ def test_blocks_with_a_transaction_that_is_refused(name: str) -> None:
 def test_many_random_blocks(name: str, backend: str) -> None:
     reports: list[BlockReport] = []
 
-    @tried(20)
+    @tried(12)
     @given(
         st.integers(1, 4),
         st.one_of(st.none(), st.integers(0, 99)),
@@ -140,7 +140,7 @@ def test_many_blocks_with_a_transaction_that_is_refused(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=3, backend="process")
 
-    @tried(30)
+    @tried(20)
     @given(plays(name, transactions=8, spoilt=True))
     def run(play: Play) -> None:
         hold(play, chain_class, reports)
@@ -354,7 +354,7 @@ def test_hot_contracts(name: str) -> None:
 @pytest.mark.parametrize("name", ["byzantium", "berlin", "london", "prague"])
 def test_hot_contracts_at_every_amount_of_gas(name: str, contract: str) -> None:
     if contract in contracts_of(name):
-        _hot(name, [contract], step=61)
+        _hot(name, [contract], step=97)
 
 
 def _hot(name: str, contracts: list[str], step: int) -> None:

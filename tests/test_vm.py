@@ -767,7 +767,9 @@ def test_reading_an_old_state_while_the_next_block_is_mined() -> None:
             value = super().__getitem__(key)
             if threading.current_thread().name == "reader" and not reading.is_set():
                 reading.set()
-                mined.wait(1)  # in vain, where a reader keeps the block waiting: that is fine, too
+                mined.wait(
+                    0.3
+                )  # in vain, where a reader keeps the block waiting: that is fine, too
             return value
 
     state = state_of("shanghai")
