@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from parallel_evm.cli import conformance, speed
+from parallel_evm.cli import conformance, reading, speed
 
 app = typer.Typer(
     name="parallel-evm",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(speed.demo)
 app.command()(speed.bench)
+app.command()(reading.translate)
 app.command()(conformance.conform)
 app.command()(conformance.replay)
 app.command()(conformance.fuzz)

@@ -1,4 +1,4 @@
-"""The compiled contracts, called in every way, and a whole block of swaps."""
+"""The compiled contracts, called in every way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from parallel_evm import workloads
-from parallel_evm.translator.show import python_of
 from parallel_evm.workloads.artifacts import ARTIFACTS
 
 CONTRACTS = sorted(path.stem for path in ARTIFACTS.glob("*.json"))
@@ -48,15 +47,3 @@ def test_every_function_with_random_arguments(lab: Any, name: str) -> None:
         found = twins.differences(world, data=data, gas=gas, value=value)
         assert not found, (data.hex(), gas, found)
     assert twins.translated > 5
-
-
-def test_a_contract_can_be_read_as_python() -> None:
-    source = python_of(runtime("Pair")[0], "cancun")
-    compile(source, "Pair", "exec")
-    assert source.startswith("def at_0(c, S, G, M, D, A):")
-    assert "accounts.get_storage(A, " in source
-
-
-def test_a_fork_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="'istambul'"):
-        python_of(b"", "istambul")
