@@ -19,15 +19,15 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.receipts import Ledger
-from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
-from parallel_evm.scheduling.judge import Judge, written_keys
+from parallel_evm.report import BlockReport, Conflict, Phases
+from parallel_evm.scheduling.judge import Judge
 from parallel_evm.scheduling.lanes import plan
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, remember_sender
 from parallel_evm.state.flat import Effects
-from parallel_evm.state.keys import BALANCE, CODE, Key, StateKey, readable
-from parallel_evm.state.recorder import Observations
+from parallel_evm.state.keys import BALANCE, CODE, Key, readable
+from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, new_speculator
 from parallel_evm.workers.session import BlockJob, Pool, Session
 
@@ -47,17 +47,6 @@ class Forecasts(Protocol):
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Any: ...
 
     def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None: ...
-
-
-@dataclass(slots=True)
-class _Trail:
-    """What is remembered of a transaction for the report."""
-
-    worker: int | None = None
-    attempts: int = 0
-    seconds: float = 0.0
-    conflicts: tuple[Conflict, ...] = ()
-    speculation: Speculation | None = None
 
 
 @dataclass(slots=True)
@@ -170,7 +159,7 @@ class _Flow:
         self._clock = clock
         self._judge = Judge(self.committed)
         self._senders: list[bytes | None] = []
-        self._trails = [_Trail() for _ in job.transactions]
+        self._trails = [Trail() for _ in job.transactions]
         self._again: Speculator | None = None
         self._failed = 0
         self._given_up: str | None = None
@@ -335,9 +324,7 @@ class _Flow:
         if speculation.traces is not None:
             self.committed.resume(speculation.traces)
         self._learn(index, speculation)
-        trail = self._trails[index]
-        trail.seconds = speculation.seconds
-        trail.speculation = speculation
+        self._trails[index].end(speculation)
 
     #
     # Afterwards
@@ -366,35 +353,10 @@ class _Flow:
             fallback=None,
             given_up=self._given_up,
             lost_workers=tuple(self._session.lost),
-            transactions=tuple(
-                self._transaction_report(index, trail) for index, trail in enumerate(self._trails)
+            transactions=TransactionReports(
+                tuple(self._job.transactions),  # the caller's list may change before the first look
+                self._trails,
+                gas_used=[receipt.gas_used for receipt in self.ledger.receipts],
+                statuses=[bool(outcome.is_success) for outcome in self.ledger.computations],
             ),
         )
-
-    def _transaction_report(self, index: int, trail: _Trail) -> TransactionReport:
-        receipts = self.ledger.receipts
-        before = receipts[index - 1].gas_used if index else 0
-        speculation = trail.speculation
-        return TransactionReport(
-            index=index,
-            hash=bytes(self._job.transactions[index].hash),
-            worker=trail.worker,
-            attempts=trail.attempts,
-            reads=_reads(speculation.observations) if speculation else frozenset(),
-            writes=(
-                frozenset(map(readable, written_keys(speculation.effects)))
-                if speculation
-                else frozenset()
-            ),
-            conflicts=trail.conflicts,
-            gas_used=receipts[index].gas_used - before,
-            status=bool(self.ledger.computations[index].is_success),
-            seconds=trail.seconds,
-        )
-
-
-def _reads(observations: Observations) -> frozenset[StateKey]:
-    keys: set[Key] = set(observations.cells)
-    keys.update((address, BALANCE) for address in observations.bounds)
-    keys.update((address, slot) for address, slots in observations.slots.items() for slot in slots)
-    return frozenset(map(readable, keys))

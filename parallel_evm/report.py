@@ -6,6 +6,7 @@ command line) reads this and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,7 @@ class BlockReport:
     of the block then ran in the coordinator."""
     lost_workers: tuple[str, ...] = ()
     """What happened to workers that had to be replaced during this block."""
-    transactions: tuple[TransactionReport, ...] = ()
+    transactions: Sequence[TransactionReport] = ()
     """Empty when the block fell back."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""What is remembered of a block's transactions, and the reports made of it when somebody looks.
+
+Responsible for: `Trail`, which the flow writes while a block runs, and `TransactionReports`, which
+turns trails into what `BlockReport.transactions` promises.
+Talks to: `report`, whose plain data it makes.
+Never: keeps a state or a database alive; trails hold what was observed and written, nothing else.
+
+Most reports are counted and dropped. Naming every key of every transaction took as long as judging
+them, so it waits until the first look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, overload
+
+from parallel_evm.report import Conflict, TransactionReport
+from parallel_evm.scheduling.judge import written_keys
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.flat import Effects
+from parallel_evm.state.keys import BALANCE, Key, StateKey, readable
+from parallel_evm.state.recorder import Observations
+
+
+@dataclass(slots=True)
+class Trail:
+    """What is remembered of one transaction."""
+
+    worker: int | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    conflicts: tuple[Conflict, ...] = ()
+    observations: Observations | None = None
+    effects: Effects | None = None
+    """Both None where py-evm ran the transaction, which says neither."""
+
+    def end(self, speculation: Speculation) -> None:
+        """Of all attempts, ``speculation`` is the one that was accepted."""
+        self.seconds = speculation.seconds
+        self.observations = speculation.observations
+        self.effects = speculation.effects
+
+
+class TransactionReports(Sequence[TransactionReport]):
+    """A tuple of reports, made when it is first looked at. It is pickled as that tuple."""
+
+    def __init__(
+        self,
+        transactions: Sequence[Any],
+        trails: Sequence[Trail],
+        gas_used: Sequence[int],
+        statuses: Sequence[bool],
+    ) -> None:
+        """One item for each transaction; ``gas_used``: by the block, up to and including it."""
+        self._parts = (transactions, trails, gas_used, statuses)
+
+    @cached_property
+    def _made(self) -> tuple[TransactionReport, ...]:
+        transactions, trails, gas_used, statuses = self._parts
+        return tuple(
+            TransactionReport(
+                index=index,
+                hash=bytes(transaction.hash),
+                worker=trail.worker,
+                attempts=trail.attempts,
+                reads=_reads(trail.observations),
+                writes=_writes(trail.effects),
+                conflicts=trail.conflicts,
+                gas_used=after - before,
+                status=status,
+                seconds=trail.seconds,
+            )
+            for index, (transaction, trail, before, after, status) in enumerate(
+                zip(transactions, trails, [0, *gas_used[:-1]], gas_used, statuses, strict=True)
+            )
+        )
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> TransactionReport: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[TransactionReport, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> TransactionReport | tuple[TransactionReport, ...]:
+        return self._made[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._made == (other._made if isinstance(other, TransactionReports) else other)
+
+    def __hash__(self) -> int:
+        return hash(self._made)
+
+    def __repr__(self) -> str:
+        return repr(self._made)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (self._made,)
+
+
+def _reads(observations: Observations | None) -> frozenset[StateKey]:
+    if observations is None:
+        return frozenset()
+    keys: set[Key] = set(observations.cells)
+    keys.update((address, BALANCE) for address in observations.bounds)
+    keys.update((address, slot) for address, slots in observations.slots.items() for slot in slots)
+    return frozenset(map(readable, keys))
+
+
+def _writes(effects: Effects | None) -> frozenset[StateKey]:
+    return frozenset() if effects is None else frozenset(map(readable, written_keys(effects)))
