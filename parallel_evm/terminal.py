@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from parallel_evm.bench import INCLUDED, Measurement
+from parallel_evm.bench import mainnet
+from parallel_evm.bench.blocks import INCLUDED, Measurement
+from parallel_evm.bench.mainnet import Mainnet
 from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
 from parallel_evm.conformance.fuzz import FuzzReport
 from parallel_evm.conformance.replay import BlockReplay, Replays
@@ -104,6 +107,47 @@ def show_measurements(console: Console, measurements: Sequence[Measurement]) -> 
             "ratio = sequential time / parallel time."
         )
     console.print(f"Included: {INCLUDED}.")
+
+
+def show_mainnet(console: Console, found: Mainnet) -> None:
+    """One row per block: its size, py-evm's time, and for each side how much faster it is."""
+    table = Table(title="mainnet blocks, ratio to py-evm", title_justify="left")
+    table.add_column("block", justify="right", no_wrap=True, footer="median")
+    table.add_column("fork", no_wrap=True, footer=f"{mainnet.SUBSTANTIAL}+ txs")
+    for heading in ("txs", "Mgas", "py-evm ms"):
+        table.add_column(heading, justify="right")
+    for side in found.sides:
+        for heading, ratios in (
+            ("warm", side.ratios(cold=False)),
+            ("cold", side.ratios(cold=True)),
+        ):
+            footer = f"[bold]{statistics.median(ratios):.2f}[/bold]" if ratios else ""
+            name = f"{side.workers} x {side.backend}, {heading}"
+            table.add_column(name, justify="right", footer=footer)
+    table.show_footer = True
+    for blocks in zip(*(side.replays.blocks for side in found.sides), strict=True):
+        first = blocks[0]
+        cells = [
+            f"{block.sequential_seconds / seconds:.2f}"
+            for block in blocks
+            for seconds in (block.warm_seconds, block.cold_seconds)
+        ]
+        times = [block.sequential_seconds for block in blocks]
+        table.add_row(
+            str(first.number),
+            first.fork,
+            str(first.transactions),
+            f"{first.gas_used / 1e6:.2f}",
+            f"{statistics.median(times) * 1e3:.0f}",
+            *cells,
+        )
+    console.print(table)
+    for side in found.sides:
+        for block in side.replays.blocks:
+            for check in block.differences:
+                _say(console, f"DIFFERENT: {block.source}: {check.name}: {check.detail}")
+    _say(console, f"cold: first sight; warm: median of {found.repeats} replays after it.")
+    _say(console, f"Included: {mainnet.INCLUDED}.")
 
 
 def show_conformance(console: Console, found: Conformance) -> None:

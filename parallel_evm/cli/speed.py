@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from parallel_evm import close
-from parallel_evm.bench import BlocksDiffer, Measurement, measure
+from parallel_evm.bench.blocks import BlocksDiffer, Measurement, measure
+from parallel_evm.bench.mainnet import Mainnet, measure_mainnet, recorded_blocks
 from parallel_evm.cli.manners import (
     BackendOption,
     JsonFileOption,
@@ -22,7 +24,7 @@ from parallel_evm.cli.manners import (
 )
 from parallel_evm.demo import demonstrate
 from parallel_evm.errors import ParallelEVMError
-from parallel_evm.terminal import show_demonstration, show_measurements
+from parallel_evm.terminal import show_demonstration, show_mainnet, show_measurements
 from parallel_evm.workloads import names
 
 
@@ -63,7 +65,8 @@ def demo(
 
 def bench(
     workloads: Annotated[
-        list[str] | None, typer.Argument(help="Workloads to measure. Default: all of them.")
+        list[str] | None,
+        typer.Argument(help="Workloads to measure. Default: all; with --mainnet, none."),
     ] = None,
     workers: Annotated[
         str, typer.Option("--workers", "-w", help="Worker counts, separated by commas.")
@@ -76,21 +79,44 @@ def bench(
     ] = 3,
     backend: BackendOption = None,
     seed: Annotated[int, typer.Option(help="Another seed makes other blocks.")] = 0,
+    mainnet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Measure recorded blocks as well: a folder of such as replay takes.",
+        ),
+    ] = None,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
 
     Blocks are built once by stock py-evm and imported on all sides from their RLP; hashes are
     compared. Ratios above 1 mean that parallel-evm is faster. Without --backend, one worker runs
-    in this process (serial), more run in processes. Exit code 1 if any block differs.
+    in this process (serial), more run in processes.
+
+    With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
+    contracts translated but state read anew. Ratios are given per block, and their median.
+
+    Exit code: 0, 1 if any block differs, 2 for input that cannot be used.
+
+    Examples:
+
+    ```
+    parallel-evm bench
+    parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
+    parallel-evm bench --mainnet mainnet --workers 1,2
+    ```
     """
-    chosen = workloads or list(names())
+    chosen = workloads or ([] if mainnet is not None else list(names()))
     unknown = [name for name in chosen if name not in names()]
     if unknown:
         fail(f"no workload {unknown[0]!r}; there are {', '.join(names())}")
     counts = _worker_counts(workers)
+    side = None if backend is None else backend.value
     measurements: list[Measurement] = []
+    real: Mainnet | None = None
     try:
+        recordings = [] if mainnet is None else recorded_blocks(mainnet)
         with working() as progress:
             for name in chosen:
                 measurements.append(
@@ -99,10 +125,14 @@ def bench(
                         workers=counts,
                         transactions=transactions,
                         blocks=blocks,
-                        backend=None if backend is None else backend.value,
+                        backend=side,
                         seed=seed,
                         progress=progress,
                     )
+                )
+            if recordings:
+                real = measure_mainnet(
+                    recordings, workers=counts, repeats=blocks, backend=side, progress=progress
                 )
     except BlocksDiffer as error:
         complain(f"DIFFERENCE in {chosen[len(measurements)]}: {error}")
@@ -111,8 +141,16 @@ def bench(
         fail(str(error))
     finally:
         close()
-    show_measurements(screen(), measurements)
-    write_json(json_file, [measurement.to_dict() for measurement in measurements])
+    figures: list[dict[str, Any]] = [measurement.to_dict() for measurement in measurements]
+    if measurements:
+        show_measurements(screen(), measurements)
+    if real is not None:
+        figures.append(real.to_dict())
+        show_mainnet(screen(), real)
+        for unusable in real.unusable:
+            complain(unusable.reason)
+    write_json(json_file, figures)
+    raise typer.Exit(0 if real is None else real.exit_code)
 
 
 def _worker_counts(text: str) -> list[int]:

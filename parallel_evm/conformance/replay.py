@@ -8,6 +8,7 @@ yellow paper, section 4.3; EIP-658 (receipts), EIP-4895 (withdrawals), EIP-4844 
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class BlockReplay:
     """A replayed block. Times are wall seconds for its transactions, withdrawals and state root.
 
     `against_header` holds stock py-evm against the header, `against_sequential` the subject
-    against stock py-evm; `sequential_seconds` is stock py-evm's time.
+    against stock py-evm; `sequential_seconds` is stock py-evm's time. Of what was run several
+    times the time is the median, and a difference in any run is a difference.
     """
 
     source: str
@@ -134,12 +136,13 @@ def run_replay(
     subject: Subject,
     fork: str | None = None,
     progress: Callable[[BlockReplay | Unusable], None] = lambda result: None,
+    repeats: int = 1,
 ) -> Replays:
     """Replay the block in each folder or file; bad input spoils only its own block."""
     results: list[BlockReplay | Unusable] = []
     for path in paths:
         try:
-            result: BlockReplay | Unusable = replay(load(path, fork), subject)
+            result: BlockReplay | Unusable = replay(load(path, fork), subject, repeats)
         except InputError as problem:
             result = Unusable(str(path), str(problem))
         results.append(result)
@@ -147,8 +150,11 @@ def run_replay(
     return Replays(subject.name, tuple(results))
 
 
-def replay(recording: Recording, subject: Subject) -> BlockReplay:
+def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockReplay:
     """Run a recorded block on stock py-evm and, twice from a cold start, by the subject.
+
+    Every run starts from the state before the block, on a database of its own. With more
+    ``repeats``, stock py-evm and the warm subject take turns that often.
 
     Raises InputError if stock py-evm cannot reproduce the block from the recording: something is
     missing from it, or was changed.
@@ -167,7 +173,13 @@ def replay(recording: Recording, subject: Subject) -> BlockReplay:
     subject.account()
     cold = _execute(world, vm_class, walk=True)
     cold_account = subject.account()
-    warm = _execute(world, vm_class, walk=True)
+    warm = [_execute(world, vm_class, walk=True)]
+    warm_account = subject.account()
+    usual = [sequential.seconds]
+    for _ in range(repeats - 1):
+        usual.append(_execute(world, specified(recording)).seconds)
+        warm.append(_execute(world, vm_class, walk=True))
+    again = [check for run in warm[1:] for check in _against_sequential(run, sequential, "again")]
     return BlockReplay(
         source=recording.source,
         number=recording.number,
@@ -176,12 +188,13 @@ def replay(recording: Recording, subject: Subject) -> BlockReplay:
         gas_used=sequential.gas_used,
         against_header=against_header,
         against_sequential=_against_sequential(cold, sequential, "cold")
-        + _against_sequential(warm, sequential, "warm"),
-        sequential_seconds=sequential.seconds,
+        + _against_sequential(warm[0], sequential, "warm")
+        + tuple(check for check in again if not check.equal),
+        sequential_seconds=statistics.median(usual),
         cold_seconds=cold.seconds,
-        warm_seconds=warm.seconds,
+        warm_seconds=statistics.median(run.seconds for run in warm),
         cold=cold_account,
-        warm=subject.account(),
+        warm=warm_account,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -41,9 +43,32 @@ def test_bench_prints_ratios_and_writes_json(tmp_path) -> None:
     assert "signature recovery" in figures["included"]
 
 
+CASE = (
+    Path(__file__).parents[1] / "conformance" / "cases" / "selfdestruct-to-itself-since-cancun.json"
+)
+
+
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
+def test_bench_replays_recorded_blocks_and_no_workload(tmp_path: Path) -> None:
+    file, folder = tmp_path / "figures.json", tmp_path / "blocks"
+    folder.mkdir()
+    shutil.copy(CASE, folder)
+    arguments = ["bench", "--mainnet", str(folder), "--workers", "1", "--blocks", "2"]
+    result = runner.invoke(app, [*arguments, "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "1 x serial, warm" in " ".join(result.output.split())
+    assert "median of 2 replays" in result.output
+    assert "transfers" not in result.output
+    (figures,) = json.loads(file.read_text())
+    assert figures["workload"] == "mainnet"
+    assert figures["sides"][0]["blocks"][0]["equal"] is True
+
+
 @pytest.mark.parametrize(
     ("arguments", "culprit"),
     [
+        (["bench", "--mainnet", "/no/such/folder"], "/no/such/folder"),
+        (["bench", "--mainnet", "."], "no recorded block"),
         (["bench", "no-such-thing"], "no-such-thing"),
         (["bench", "transfers", "--workers", "1,two"], "two"),
         (["bench", "transfers", "--workers", "0"], "0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parallel_evm import bench
+from parallel_evm.bench import blocks as bench
 
 
 def test_every_side_imports_the_block_that_stock_py_evm_built() -> None:

@@ -1,9 +1,9 @@
-"""Measuring: sequential py-evm against parallel execution, on the same blocks in the same run.
+"""Workloads: sequential py-evm against parallel execution, on the same blocks in the same run.
 
 Every block is built once, by stock py-evm, and then imported on every side from its RLP, so that
 no side knows a sender, a trie or a hash beforehand. ``import_block`` is timed as a whole: signature
 recovery, execution, receipts, roots, validation, persistence. All sides use the same keccak and
-coincurve. Nothing here prints; `terminal` does.
+coincurve.
 """
 
 from __future__ import annotations

@@ -1,0 +1,4 @@
+"""Measuring. Nothing here prints; `terminal` does.
+
+`blocks`: workloads, against sequential py-evm. `mainnet`: recorded blocks, likewise.
+"""
