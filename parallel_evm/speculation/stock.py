@@ -7,6 +7,7 @@ nothing assumed. Stock things are recognised by identity, never by name.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any, Final
 
 from eth.abc import VirtualMachineAPI
@@ -82,17 +83,13 @@ _FURNITURE: Final = frozenset(
 
 def is_stock_class(cls: type) -> bool:
     """Is this one of py-evm's classes, or a subclass that changes none of its methods?"""
-    for base in cls.__mro__:
-        if base in _STOCK_CLASSES:
-            return True
-        if vars(base).keys() - _CHECKED_ATTRIBUTES - _FURNITURE:
-            return False
-    return False
+    own = takewhile(lambda base: base not in _STOCK_CLASSES, cls.__mro__)
+    return not any(vars(base).keys() - _CHECKED_ATTRIBUTES - _FURNITURE for base in own)
 
 
 def stock_base(cls: type) -> Any:
-    """The class of py-evm that ``cls`` is, or that it is derived from most closely; or None."""
-    return next((base for base in cls.__mro__ if base in _STOCK_CLASSES), None)
+    """The class of py-evm that ``cls`` is, or is derived from most closely; at the end, object."""
+    return next(base for base in cls.__mro__ if base in _STOCK_CLASSES)
 
 
 def is_stock_operation(operation: Any) -> bool:

@@ -595,6 +595,22 @@ def test_one_function_is_bounded() -> None:
     assert held(forecaster) <= 2048 + 1
 
 
+def test_remembered_hashes_are_bounded_and_no_forecast_rests_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forecast_module, "_MAX_DIGESTS", 3)
+    forecaster, mappings = Forecaster(), Mappings()
+    balance = (TOKEN, mappings.slot(4, ALICE))
+    forecaster.learn(
+        call(0, TOKEN, TRANSFER, BOB), ALICE, touched(writes={balance}, mappings=mappings)
+    )
+    for n in range(20):
+        person = keccak(bytes([n]))[12:]
+        forecast = forecaster.forecast(0, call(0, TOKEN, TRANSFER, BOB), person)
+        assert slots(forecast.writes) == {(TOKEN, Mappings().slot(4, person))}
+        assert len(forecaster._digests) <= 3 + 1
+
+
 def held(forecaster: Forecaster) -> int:
     """Templates and accesses, counted; the running total must agree."""
     templates = [

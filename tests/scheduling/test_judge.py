@@ -380,7 +380,7 @@ FLAG, OTHER = ADDRESSES
         (("wipe", FLAG), ("slot", FLAG, 1)),
         (("die", FLAG), ("slot", FLAG, 1)),
     ],
-    ids=str,
+    ids=lambda operation: operation[0],
 )
 def test_what_a_rejected_speculation_wrote_is_not_believed(
     write: tuple[Any, ...], read: tuple[Any, ...]
@@ -406,7 +406,7 @@ def test_what_a_rejected_speculation_wrote_is_not_believed(
         (("touch", OTHER), ("alive", OTHER)),
         (("wipe", OTHER), ("slot", OTHER, 0)),
     ],
-    ids=str,
+    ids=lambda operation: operation[0],
 )
 def test_what_came_true_all_the_same_is_believed(
     write: tuple[Any, ...], read: tuple[Any, ...]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from eth.exceptions import OutOfGas, VMError
 from eth.vm.execution_context import ExecutionContext
+from eth.vm.forks.cancun.transactions import CancunLegacyTransaction
 from eth.vm.forks.london import LondonVM
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.state import PragueState, PragueTransactionExecutor
@@ -608,6 +609,16 @@ def test_types_that_the_fork_does_not_know_are_left_to_py_evm() -> None:
         pair = Pair(fork(name).vm_class, state())
         with pytest.raises(Irregular):
             pair.direct._executor.run(transaction, SENDERS[0])  # type: ignore[union-attr]
+
+
+def test_transactions_of_somebodys_own_class_are_left_to_py_evm() -> None:
+    class Own(CancunLegacyTransaction):
+        pass
+
+    stock = Author("cancun").sign(PLAIN)
+    pair = Pair(fork("cancun").vm_class, state())
+    with pytest.raises(Irregular):
+        pair.direct._executor.run(Own(**stock.as_dict()), SENDERS[0])  # type: ignore[union-attr]
 
 
 def test_only_unchanged_forks_since_london_go_the_direct_way() -> None:

@@ -98,6 +98,12 @@ def _is_valid(transaction: Any) -> bool:
     return True
 
 
+def test_a_sender_that_is_known_is_not_recovered_again() -> None:
+    transaction = signed()
+    transaction.__dict__["sender"] = SENDERS[5]
+    assert recover_sender(transaction) == SENDERS[5]
+
+
 def test_a_sender_is_put_into_wrapper_and_content() -> None:
     transaction = signed(type_id=2)
     remember_sender(transaction, SENDERS[5])

@@ -132,6 +132,34 @@ def test_what_rlp_refuses_is_refused(wrong: dict[str, Any]) -> None:
     assert recover_sender(transaction) is None
 
 
+@pytest.mark.parametrize(
+    "authorisation",
+    [
+        Authorization(1, b"\x01" * 19, 0, 0, 1, 1),
+        Authorization(1, b"\x01" * 20, -1, 0, 1, 1),
+        Authorization(1, b"\x01" * 20, 0, 0, 1, None),
+        (1, b"\x01" * 20, 0, 0, 1, 1),
+        [1, b"\x01" * 20, 0, 0, 1, 1],
+        None,
+    ],
+    ids=["short address", "negative", "nothing", "tuple", "list", "none"],
+)
+def test_an_odd_authorisation_is_what_it_is_to_py_evm(authorisation: Any) -> None:
+    builder: Any = fork("prague").vm_class.get_transaction_builder()
+    transaction = builder.new_set_code_transaction(
+        1, 0, 1, 1, 21_000, b"\x02" * 20, 0, b"", [], [authorisation], 0, 1, 1
+    )
+
+    def said(message: Any) -> Any:
+        try:
+            return message()
+        except Exception as error:
+            return type(error)
+
+    expected = said(transaction.get_message_for_signing)
+    assert said(lambda: message_for_signing(transaction)) == expected
+
+
 def test_a_transaction_of_somebodys_own_is_asked_itself() -> None:
     class Own(TypedTransaction):
         def get_message_for_signing(self) -> bytes:
@@ -142,6 +170,13 @@ def test_a_transaction_of_somebodys_own_is_asked_itself() -> None:
         1, 0, 1, 21_000, b"\x02" * 20, 0, b"", [AccountAccesses(b"\x01" * 20, (1,))], 0, 1, 1
     )
     assert message_for_signing(Own(1, stock._inner)) == b"own"
+
+    class OwnContent(type(stock._inner)):  # type: ignore[misc]
+        def get_message_for_signing(self) -> bytes:
+            return b"own content"
+
+    content = OwnContent(**stock._inner.as_dict())
+    assert message_for_signing(type(stock)(1, content)) == b"own content"
     assert message_for_signing(stock) == stock.get_message_for_signing()
 
 

@@ -124,6 +124,23 @@ def test_a_replica_answers_as_the_coordinator_would(keys: list[tuple[bytes, int]
     assert {want[0] for wants in asked for want in wants} <= {ACCOUNT, SLOT, CODE}
 
 
+def test_a_replica_loads_by_itself_what_nobody_prefetched() -> None:
+    ledger = Ledger()
+    asked: list[Sequence[Want]] = []
+
+    def fetch(wants: Sequence[Want]) -> Sequence[Any]:
+        asked.append(wants)
+        return answer(ledger, wants)
+
+    replica = Replica(fetch)
+    for _ in range(2):
+        assert (replica.slot(X, 0), replica.slot(Y, 0)) == (5, 0)
+        assert (replica.balance(X), replica.exists(Y)) == (10, False)
+    assert [want for (want,) in asked] == [(SLOT, X, 0), (SLOT, Y, 0), (ACCOUNT, X), (ACCOUNT, Y)]
+    replica.prefetch([(X, 0), (X, 1), (Y, BALANCE), (Y, 0)])
+    assert asked[4:] == [[(SLOT, X, 1)]]
+
+
 @pytest.mark.parametrize("backend", ["serial", "thread", "process"])
 def test_chains_outlive_their_caches(backend: str) -> None:
     """A cache that is dropped with every block changes nothing: storage is read again."""
