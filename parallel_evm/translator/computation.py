@@ -12,6 +12,7 @@ from typing import Any, Final
 from eth.exceptions import Halt
 from eth.vm.computation import NO_RESULT, BaseComputation
 
+from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.program import THRESHOLD, Dialect, Programs
 
 _PADDING: Final = bytes(32)
@@ -23,17 +24,23 @@ def has_stock_loop(computation_class: Any) -> bool:
     return getattr(method, "__func__", None) is BaseComputation.apply_computation.__func__  # type: ignore[attr-defined]
 
 
-def translating(computation_class: Any, noted_sha3: Any = None, threshold: int = THRESHOLD) -> Any:
+def translating(
+    computation_class: Any,
+    noted_sha3: Any = None,
+    threshold: int = THRESHOLD,
+    cache: Cache | None = None,
+) -> Any:
     """A subclass of ``computation_class`` with the same results, faster.
 
     ``noted_sha3``: where the class's SHA3 also notes preimages in ``state.preimages``, the stock
-    opcode under it. ``threshold``: visits before a block is translated.
+    opcode under it. ``threshold``: visits before a block is translated. ``cache``: where
+    translations outlive the process.
 
     Raises ValueError for a class that has a loop of its own (`has_stock_loop`).
     """
     if not has_stock_loop(computation_class):
         raise ValueError(f"{computation_class.__name__} replaces py-evm's apply_computation")
-    programs = Programs(Dialect(computation_class.opcodes, noted_sha3, threshold))
+    programs = Programs(Dialect(computation_class.opcodes, noted_sha3, threshold, cache))
 
     def apply_computation(
         cls: Any,

@@ -30,12 +30,12 @@ NAMES: Final[dict[int, str]] = {
     value: name for name, value in vars(opcode_values).items() if name.isupper()
 } | {opcode_values.DIFFICULTY: "DIFFICULTY"}
 
-_STOCK: Final[frozenset[tuple[int, int]]] = frozenset(
-    (value, id(operation))
+_STOCK: Final[dict[tuple[int, int], str]] = {
+    (value, id(operation)): vm.__name__
     for vm in vars(forks).values()
     if isinstance(vm, type) and issubclass(vm, VM)
     for value, operation in vm.get_state_class().computation_class.opcodes.items()
-)
+}
 
 ARITY: Final[dict[str, tuple[int, int]]] = {
     "BALANCE": (1, 1),
@@ -72,6 +72,11 @@ ENDINGS: Final = frozenset({"REVERT", "SELFDESTRUCT"})
 def stock_name(value: int, operation: Any) -> str | None:
     """The name of a stock opcode; None for a foreign object."""
     return NAMES.get(value) if (value, id(operation)) in _STOCK else None
+
+
+def origin(value: int, operation: Any) -> str | None:
+    """The VM class of a fork that has this very object; None for a foreign object."""
+    return _STOCK.get((value, id(operation)))
 
 
 def exponent_byte_gas(operation: Any) -> int:

@@ -6,12 +6,15 @@ translated. `Programs` keeps the programs of one opcode table, by code, a bounde
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from types import CodeType
 from typing import Any, Final
 
 from eth.vm import opcode_values
 from eth.vm.logic.invalid import InvalidOpcode
 
+from parallel_evm.translator.cache import Cache, Record, identity
+from parallel_evm.translator.calls import direct_call, has_direct_form
 from parallel_evm.translator.code import Code
 from parallel_evm.translator.machine import (
     NAMESPACE,
@@ -42,10 +45,15 @@ class Dialect:
     """The opcode table that programs are written in."""
 
     def __init__(
-        self, opcodes: Opcodes, noted_sha3: Any = None, threshold: int = THRESHOLD
+        self,
+        opcodes: Opcodes,
+        noted_sha3: Any = None,
+        threshold: int = THRESHOLD,
+        cache: Cache | None = None,
     ) -> None:
         """``opcodes``: the table that py-evm would use. ``noted_sha3``: the stock SHA3 under the
-        table's own, where that one also notes preimages in ``state.preimages``."""
+        table's own, where that one also notes preimages in ``state.preimages``. ``cache``: where
+        translations outlive the process."""
         self.opcodes = opcodes
         self.threshold = threshold
         self.notes_sha3 = noted_sha3 is not None
@@ -54,9 +62,24 @@ class Dialect:
         if noted_sha3 is not None:
             self.meanings = {**opcodes, opcode_values.SHA3: noted_sha3}
         self.namespace = self._namespace()
+        self._cache = cache
+        self._identity = identity(opcodes, self.meanings) if cache is not None else None
+
+    def record(
+        self, content: bytes, seen: dict[int, int], functions: Container[int]
+    ) -> Record | None:
+        """What is kept of the program ``content``; None if nothing can be."""
+        if self._cache is None or self._identity is None or not content:
+            return None
+        return self._cache.record(self._identity, content, seen, functions)
 
     def _namespace(self) -> dict[str, Any]:
         names = {**NAMESPACE, "noted_sha3": noted_sha3, "sha3": sha3}
+        for value, operation in self.meanings.items():  # for functions from the cache
+            names[f"op_{value:02x}"] = operation
+            name = stock_name(value, operation)
+            if name is not None and has_direct_form(operation):
+                names[name.lower()] = direct_call(name, operation)
         sstore = self.opcodes.get(opcode_values.SSTORE)
         if stock_name(opcode_values.SSTORE, sstore) is not None:
             rules = net_metering(sstore)
@@ -76,29 +99,36 @@ class Program:
         self._code = Code(content, dialect.meanings)
         self._visits: dict[int, int] = {}
         self._cold_visits = 0
+        self._made = 0
+        """How many functions were translated here; others come from the cache."""
         self._seen: dict[int, int] = {}
         self._namespace: dict[str, Any] = {}
+        self._record = dialect.record(content, self._seen, self.functions)
 
     def cold(self, computation: Any, pc: int) -> int:
-        """Run the block at ``pc``, or translate it and return ``pc`` itself.
+        """Run the block at ``pc``, or get its translation and return ``pc`` itself.
 
         Raises what py-evm's opcodes raise.
         """
         visits = self._visits[pc] = self._visits.get(pc, 0) + 1
         self._cold_visits += 1
-        if visits >= self._dialect.threshold and self._may_translate():
+        is_hot = visits >= self._dialect.threshold and self._may_translate()
+        if is_hot or visits == 1:
             try:
-                self.functions[pc] = self._translated(pc)
+                function = self._kept(pc, is_hot)
+                if function is None and is_hot:
+                    function = self._translated(pc)
+                if function is not None:
+                    self.functions[pc] = function
+                    return pc
             except RecursionError:  # deep in calls of calls: another time
                 pass
-            else:
-                return pc
         following = self._seen[pc] = self.leave(computation, pc)
         return following
 
     def _may_translate(self) -> bool:
         earned = self._cold_visits // (VISITS_PER_TRACE * self._dialect.threshold)
-        return len(self.functions) < FREE_TRACES + earned
+        return self._made < FREE_TRACES + earned
 
     def leave(self, computation: Any, pc: int) -> int:
         """Run py-evm's opcodes from ``pc`` to the end of the block; where to go on, -1: nowhere.
@@ -137,7 +167,28 @@ class Program:
     def _trace(self, pc: int) -> Trace:
         return Trace(self._code, pc, self._seen, self._dialect.notes_sha3)
 
+    def _kept(self, pc: int, look_again: bool) -> Function | None:
+        """The function as another process has translated it."""
+        if self._record is None:
+            return None
+        if look_again:
+            self._record.look_again()
+        kept = self._record.take(pc)
+        if kept is None or not all(name in self._dialect.namespace for name in kept[0]):
+            return None
+        return self._defined(pc, kept[1])
+
     def _translated(self, pc: int) -> Function:
+        trace = self._trace(pc)
+        code = compile(trace.python(_name(pc)), f"<EVM code at {pc}>", "exec")
+        function = self._defined(pc, code)
+        self._namespace.update(trace.operations)
+        self._made += 1
+        if self._record is not None:
+            self._record.add(pc, tuple(trace.operations), code)
+        return function
+
+    def _defined(self, pc: int, code: CodeType) -> Function:
         if not self._namespace:
             self._namespace = {
                 **self._dialect.namespace,
@@ -145,10 +196,7 @@ class Program:
                 "jumpdests": self._code.jumpdests,
                 "leave": self.leave,
             }
-        trace = self._trace(pc)
-        source = trace.python(_name(pc))
-        self._namespace.update(trace.operations)
-        exec(compile(source, f"<EVM code at {pc}>", "exec"), self._namespace)
+        exec(code, self._namespace)
         function: Function = self._namespace.pop(_name(pc))
         return function
 
