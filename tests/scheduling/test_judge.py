@@ -27,7 +27,7 @@ from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.judge import Judge, written_keys
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
-from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE
+from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NO_WIPE, NONCE
 from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account, AccountSource
 
@@ -444,11 +444,12 @@ def speculation(index: int, effects: Effects, observations: Observations) -> Spe
 
 def test_the_last_writer_of_each_kind_of_key_is_known() -> None:
     judge = Judge(FlatState(Below({})))
-    judge.accept(speculation(3, Effects(slots={X: {7: 1}}, deltas={X: 1}), Observations()))
+    judge.accept(speculation(3, Effects(slots={X: {7: 1, 0: 1}}, deltas={X: 1}), Observations()))
     judge.accept(speculation(5, Effects(cells={(X, NONCE): 1}, deltas={X: 1}), Observations()))
     judge.note_accepted(speculation(8, Effects(cells={(X, LIFE): True}), Observations()))
     written = {
         (X, 7): 3,
+        (X, 0): 3,
         (X, BALANCE): 5,
         (X, NONCE): 5,
         (X, LIFE): 8,
@@ -472,6 +473,95 @@ def test_every_key_that_fails_is_named() -> None:
     )
     failed = list(judge.failures(speculation(1, Effects(), observed)))
     assert sorted(failed) == sorted([(X, BALANCE), (X, NONCE), (X, BALANCE), (X, 1)])
+
+
+TRUE = {
+    (X, BALANCE): 5,
+    (X, NONCE): 2,
+    (X, CODE): keccak(CODES[1]),
+    (X, LIFE): True,
+    (X, EPOCH): NO_WIPE,
+}
+FALSE = {(X, BALANCE): 6, (X, NONCE): 1, (X, CODE): EMPTY_SHA3, (X, LIFE): False, (X, EPOCH): 0}
+
+
+def judge_of(balance: int = 5) -> Judge:
+    held = {"balance": balance, "nonce": 2, "code": CODES[1], "storage": {1: 4}}
+    return Judge(FlatState(Below({X: held})))
+
+
+def test_of_what_was_rejected_only_the_value_in_the_committed_state_is_believed() -> None:
+    judge = judge_of()
+    written = Effects(cells=dict.fromkeys(TRUE, 9), slots={X: {1: 9, 2: 9}}, deltas={X: 9})
+    del written.cells[X, BALANCE]
+    judge.reject(speculation(0, written, Observations()))
+    believed = Observations(cells=TRUE, slots={X: {1: 4, 2: 0, 3: 0}}, bounds={X: 5})
+    assert judge.holds(speculation(1, Effects(), believed))
+    for key, value in FALSE.items():
+        seen = Observations(cells={**TRUE, key: value})
+        assert list(judge.failures(speculation(1, Effects(), seen))) == [key]
+    seen = Observations(slots={X: {1: 4, 2: 1, 3: 1}}, bounds={X: 6})
+    assert list(judge.failures(speculation(1, Effects(), seen))) == [(X, BALANCE), (X, 2)]
+
+
+def test_what_nobody_wrote_is_believed_without_looking() -> None:
+    judge = judge_of()
+    judge.accept(speculation(0, Effects(slots={X: {1: 1}}, deltas={FLAG: 1}), Observations()))
+    judge.reject(speculation(1, Effects(slots={X: {3: 1}, FLAG: {2: 1}}), Observations()))
+    seen = Observations(cells=FALSE, slots={X: {2: 9}}, bounds={X: 10**9})
+    assert judge.holds(speculation(2, Effects(), seen))
+
+
+@pytest.mark.parametrize(
+    ("held", "seen", "failed"),
+    [
+        ({0: 1, 1: 1, 2: 1}, {1: 0}, [1]),
+        ({1: 1}, {0: 0, 1: 0, 2: 0}, [1]),
+        ({0: 1, 1: 1}, {0: 0, 1: 0}, [0, 1]),
+        ({0: 1, 1: 1}, {0: 1, 1: 2}, [1]),
+        ({0: 1}, {0: 1}, []),
+        ({0: 1}, {1: 5}, []),
+        ({0: 1, 1: 1}, {2: 5}, []),
+        ({0: 1}, {1: 5, 2: 5}, []),
+        ({}, {0: 5}, []),
+    ],
+)
+def test_slots_that_both_have_are_compared(
+    held: dict[int, int], seen: dict[int, int], failed: list[int]
+) -> None:
+    judge = judge_of()
+    judge.accept(speculation(0, Effects(slots={X: held}), Observations()))
+    found = judge.failures(speculation(1, Effects(), Observations(slots={X: seen, FLAG: {0: 7}})))
+    assert list(found) == [(X, slot) for slot in failed]
+
+
+def test_what_was_written_and_came_back_holds() -> None:
+    judge = judge_of()
+    judge.accept(
+        speculation(
+            0, Effects(cells={(X, NONCE): 2, (X, LIFE): True}, deltas={X: 0}), Observations()
+        )
+    )
+    assert judge.holds(speculation(1, Effects(), Observations(cells=TRUE, bounds={X: 5})))
+    for key in ((X, NONCE), (X, LIFE), (X, BALANCE)):
+        seen = Observations(cells={**TRUE, key: FALSE[key]})
+        assert list(judge.failures(speculation(1, Effects(), seen))) == [key]
+
+
+def test_credits_to_what_grew_beyond_belief_in_this_block_are_looked_at() -> None:
+    judge = judge_of()
+
+    def disputed(delta: int, address: bytes = X) -> list[Any]:
+        return list(
+            judge.failures(speculation(1, Effects(deltas={address: delta}), Observations()))
+        )
+
+    assert disputed(1) == []
+    judge.accept(speculation(0, Effects(deltas={X: 1 << 254}), Observations()))
+    assert disputed(1) == []
+    judge.accept(speculation(0, Effects(deltas={X: 1}), Observations()))
+    assert disputed(1) == [(X, BALANCE)]
+    assert disputed(0) == disputed(-1) == disputed(1, FLAG) == []
 
 
 def test_written_keys_of_every_kind() -> None:

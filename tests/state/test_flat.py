@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import enum
+from copy import deepcopy
+from typing import Any
+
 import pytest
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
+from eth.db.account import AccountDB
 from eth.db.atomic import AtomicDB
 from eth.db.backends.memory import MemoryDB
 from eth_utils import ValidationError
@@ -70,6 +75,114 @@ def test_discarding_leaves_no_effects(view: FlatState) -> None:
     assert view.get_transient_storage(X, 1) == b""
 
 
+def test_discarding_restores_what_was_written_before(view: FlatState) -> None:
+    def write(salt: int) -> None:
+        for address in (X, Y):
+            view.set_nonce(address, salt)
+            view.set_code(address, bytes([salt]))
+            view.set_balance(address, salt)
+            view.set_storage(address, 0, salt)
+            view.set_transient_storage(address, 0, bytes([salt]))
+            view.mark_address_warm(address)
+            view.mark_storage_warm(address, salt)
+
+    write(1)
+    before = deepcopy(view.effects)
+    originals = [view.get_storage(address, 0, from_journal=False) for address in (X, Y)]
+    outer = view.record()
+    write(2)
+    between = deepcopy(view.effects)
+    inner = view.record()
+    view.delete_account(X)
+    view.delete_storage(Y)
+    write(3)
+    for checkpoint, effects, salt in ((inner, between, 2), (outer, before, 1)):
+        view.discard(checkpoint)
+        # Code stays known by its hash: no account has it any more.
+        assert (view.effects.cells, view.effects.slots) == (effects.cells, effects.slots)
+        assert view.effects.deltas == effects.deltas
+        for address in (X, Y):
+            assert view.get_code(address) == bytes([salt])
+            assert view.get_transient_storage(address, 0) == bytes([salt])
+            assert view.is_address_warm(address)
+            assert [view.is_storage_warm(address, slot) for slot in (1, 2, 3)] == [
+                slot <= salt for slot in (1, 2, 3)
+            ]
+    assert [view.get_storage(address, 0, from_journal=False) for address in (X, Y)] == originals
+
+
+def test_a_wipe_of_storage_that_was_written_is_undone(view: FlatState) -> None:
+    view.set_storage(X, 1, 1)
+    checkpoint = view.record()
+    view.delete_storage(X)
+    assert (view.slot(X, 0), view.slot(X, 1), view.epoch(X)) == (0, 0, 7)
+    view.discard(checkpoint)
+    assert (view.slot(X, 0), view.slot(X, 1), view.epoch(X)) == (5, 1, NO_WIPE)
+
+
+def test_a_wipe_of_storage_that_nobody_touched_is_not_undone(view: FlatState) -> None:
+    checkpoint = view.record()
+    view.delete_storage(X)
+    view.discard(checkpoint)
+    assert (view.slot(X, 0), view.epoch(X)) == (0, 7)
+
+
+def test_a_wipe_after_a_wipe_further_down_is_undone() -> None:
+    lane = FlatState(Below(), 3)
+    lane.delete_account(X)
+    lane.set_storage(X, 1, 8)
+    view = FlatState(lane, 4)
+    checkpoint = view.record()
+    view.delete_storage(X)
+    assert (view.slot(X, 1), view.epoch(X)) == (0, 4)
+    view.discard(checkpoint)
+    assert (view.slot(X, 1), view.epoch(X)) == (8, 3)
+
+
+def test_an_emptied_account_exists(view: FlatState) -> None:
+    view.delete_storage(Y)
+    assert view.effects.cells == {(Y, LIFE): True, (Y, EPOCH): 7}
+
+
+def test_a_new_transaction_starts_cold(view: FlatState) -> None:
+    view.set_storage(X, 0, 6)
+    view.set_transient_storage(X, 0, b"\x01")
+    view.mark_address_warm(X)
+    view.mark_storage_warm(X, 0)
+    assert view.get_storage(X, 0, from_journal=False) == 5
+    view.lock_changes()
+    assert view.get_storage(X, 0, from_journal=False) == 6
+    assert view.get_transient_storage(X, 0) == b""
+    assert not view.is_address_warm(X)
+    assert not view.is_storage_warm(X, 0)
+
+
+def test_transient_storage_can_be_cleared_by_itself(view: FlatState) -> None:
+    view.set_transient_storage(X, 0, b"\x01")
+    view.set_storage(X, 0, 1)
+    view.clear_transient_storage()
+    assert (view.get_transient_storage(X, 0), view.slot(X, 0)) == (b"", 1)
+    view.set_transient_storage(X, 0, b"\x02")
+    assert view.get_transient_storage(X, 0) == b"\x02"
+
+
+def test_traces_of_a_transaction_are_taken_over(view: FlatState) -> None:
+    view.mark_address_warm(X)
+    view.mark_storage_warm(X, 3)
+    view.set_storage(X, 0, 6)
+    other = FlatState(Below())
+    other.fold(view.effects)
+    other.resume(view.transaction_traces())
+    assert other.is_address_warm(X)
+    assert other.is_storage_warm(X, 3)
+    assert not other.is_address_warm(Y)
+    assert other.get_storage(X, 0, from_journal=False) == 5
+    other.mark_address_warm(Y)
+    assert other.is_address_warm(Y)
+    other.lock_changes()
+    assert view.transaction_traces() == ((X, (X, 3)), {(X, 0): 5})
+
+
 def test_checkpoints_that_are_gone(view: FlatState) -> None:
     outer = view.record()
     inner = view.record()
@@ -119,12 +232,14 @@ def test_folding_copies() -> None:
 
 def test_a_view_has_no_root(view: FlatState) -> None:
     assert view.state_root == BLANK_ROOT_HASH
-    assert not view.has_root(BLANK_ROOT_HASH)
+    assert view.has_root(BLANK_ROOT_HASH) is False
     view.state_root = BLANK_ROOT_HASH
     with pytest.raises(ValidationError, match="no root"):
         view.state_root = keccak(b"")
-    for ask in (view.make_state_root, view.persist):
-        with pytest.raises(NotImplementedError, match="commit its effects first"):
+    for ask, what in ((view.make_state_root, "has no root"), (view.persist, "is not persisted")):
+        with pytest.raises(
+            NotImplementedError, match=f"^A view of the state {what}; commit its effects first$"
+        ):
             ask()
 
 
@@ -133,6 +248,110 @@ def test_a_balance_that_leaves_the_range_is_refused_in_py_evms_words(view: FlatS
         with pytest.raises(ValidationError, match=words):
             view.delta_balance(X, delta)
     assert view.balance(X) == 10
+
+
+class Seven(enum.IntEnum):
+    """A number of a type of its own."""
+
+    IT = 7
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("set_storage", (b"\x01" * 19, 0, 1)),
+        ("set_code", (b"\x01" * 19, b"")),
+        ("delete_storage", (b"\x01" * 19,)),
+        ("delete_account", (b"\x01" * 19,)),
+        *(("set_storage", (X, 0, value)) for value in (-1, 2**256, True, "1", None)),
+        *(("set_storage", (X, slot, 1)) for slot in (-1, 2**256, True, "1", None)),
+        *(("set_balance", (X, balance)) for balance in (-1, 2**256, True, "1", None)),
+        *(("set_nonce", (X, nonce)) for nonce in (-1, 2**64, True, "1", None)),
+        *(("set_code", (X, code)) for code in ("", None, 0)),
+    ],
+)
+def test_what_cannot_be_written_is_refused_in_py_evms_words(
+    name: str, arguments: tuple[Any, ...]
+) -> None:
+    said = []
+    for database in (AccountDB(AtomicDB(MemoryDB()), BLANK_ROOT_HASH), FlatState(Below(), 7)):
+        with pytest.raises(ValidationError) as refusal:
+            getattr(database, name)(*arguments)
+        said.append(refusal.value.args)
+        assert not isinstance(database, FlatState) or not database.effects.cells
+    assert said[0] == said[1]
+
+
+def test_the_ends_of_numbers_can_be_written(view: FlatState) -> None:
+    for value in (0, 2**256 - 1):
+        view.set_storage(Y, value, value)
+        view.set_balance(Y, value)
+        assert view.get_storage(Y, value) == view.get_balance(Y) == value
+    for nonce in (0, 2**64 - 1):
+        view.set_nonce(Y, nonce)
+        assert view.get_nonce(Y) == nonce
+
+
+def test_numbers_of_other_types_are_written_as_plain_ones(view: FlatState) -> None:
+    view.set_storage(X, 0, Seven.IT)
+    view.set_nonce(X, Seven.IT)
+    assert type(view.effects.slots[X][0]) is int
+    assert (view.get_storage(X, 0), view.get_nonce(X)) == (7, 7)
+
+
+def test_bounds_count_what_was_added(view: FlatState) -> None:
+    for delta in (0, 3, -5):
+        view.delta_balance(X, delta)
+    assert view.get_balance(X) == 8
+    assert [view.at_least(X, needed) for needed in (8, 9)] == [True, False]
+    assert [view.below(X, limit) for limit in (8, 9)] == [False, True]
+    assert [view.below(Y, limit) for limit in (0, 1)] == [False, True]
+    upper = FlatState(view)
+    upper.delta_balance(X, 2**256 - 9)
+    with pytest.raises(ValidationError, match="exceeds maximum uint256"):
+        upper.delta_balance(X, 1)
+    upper.delta_balance(X, -(2**256 - 1))
+    with pytest.raises(ValidationError, match="cannot be negative"):
+        upper.delta_balance(X, -1)
+    assert (upper.balance(X), view.balance(X)) == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("write", "empty"),
+    [
+        (lambda view: None, True),
+        (lambda view: view.touch_account(Y), True),
+        (lambda view: view.delta_balance(Y, 1), False),
+        (lambda view: view.set_balance(Y, 0), True),
+        (lambda view: view.set_nonce(Y, 1), False),
+        (lambda view: view.set_code(Y, b"\x00"), False),
+        (lambda view: view.set_code(Y, b""), True),
+        (lambda view: view.set_storage(Y, 0, 1), True),
+    ],
+    ids=["nothing", "touch", "credit", "no balance", "nonce", "code", "no code", "storage"],
+)
+def test_emptiness(view: FlatState, write: Any, empty: bool) -> None:
+    write(view)
+    assert view.account_is_empty(Y) is empty
+    assert view.account_has_code_or_nonce(Y) is (view.get_nonce(Y) != 0 or view.get_code(Y) != b"")
+
+
+def test_an_account_that_spent_everything_may_be_empty(view: FlatState) -> None:
+    view.set_nonce(X, 0)
+    assert not view.account_is_empty(X)
+    view.delta_balance(X, -9)
+    assert not view.account_is_empty(X)
+    view.delta_balance(X, -1)
+    assert view.account_is_empty(X)
+    assert not view.account_has_code_or_nonce(X)
+
+
+def test_code_is_deleted_and_its_account_stays(view: FlatState) -> None:
+    view.set_code(Y, b"\x00")
+    assert (view.get_code(Y), view.get_code_hash(Y)) == (b"\x00", keccak(b"\x00"))
+    view.delete_code(Y)
+    assert (view.get_code(Y), view.get_code_hash(Y)) == (b"", EMPTY_SHA3)
+    assert view.account_exists(Y) is True
 
 
 def test_a_root_can_be_changed_back_and_forth() -> None:

@@ -60,10 +60,29 @@ def test_what_was_answered_once_is_not_asked_again() -> None:
     below = Below()
     recorder = Recorder(below)
     for _ in range(3):
-        recorder.slot(X, 4)
-        recorder.nonce(X)
-        recorder.balance(X)
-    assert below.asked == {(X, 4): 1, X: 2}
+        assert recorder.slot(X, 4) == 8
+        assert recorder.nonce(X) == 3
+        assert recorder.balance(X) == 10
+        assert recorder.code_hash(X) == EMPTY_SHA3
+        assert recorder.exists(X) is True
+        assert recorder.at_least(Y, 1) is False
+        assert recorder.epoch(X) == NO_WIPE
+    assert below.asked == {(X, 4): 1, X: 4, Y: 2}  # Y: the bound, and then the number
+
+
+def test_the_epoch_is_asked_once_too() -> None:
+    class Wiped(Below):
+        def epoch(self, address: bytes) -> int:
+            self.asked["epoch", address] += 1
+            return 5
+
+    below = Wiped()
+    recorder = Recorder(below)
+    for slot in (1, 2, 1):
+        recorder.slot(X, slot)
+        assert recorder.epoch(X) == 5
+    assert below.asked["epoch", X] == 1
+    assert recorder.observations.cells == {(X, EPOCH): 5}
 
 
 def test_a_slot_is_observed_with_the_epoch_of_its_storage(recorder: Recorder) -> None:
