@@ -11,9 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from parallel_evm.bench import mainnet
+from parallel_evm.bench import mainnet, peers
 from parallel_evm.bench.blocks import INCLUDED, Measurement
 from parallel_evm.bench.mainnet import Mainnet
+from parallel_evm.bench.peers import Peer
 from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
 from parallel_evm.conformance.fuzz import FuzzReport
 from parallel_evm.conformance.replay import BlockReplay, Replays
@@ -65,8 +66,10 @@ def show_demonstration(console: Console, found: Demonstration) -> None:
     console.print(heat)
 
 
-def show_measurements(console: Console, measurements: Sequence[Measurement]) -> None:
-    """One row per workload and side: times, ratios, energy."""
+def show_measurements(
+    console: Console, measurements: Sequence[Measurement], others: Mapping[str, Peer]
+) -> None:
+    """One row per workload and side: times, ratios, energy. ``others``: by workload."""
     table = Table(title="parallel-evm bench", title_justify="left")
     table.add_column("workload")
     table.add_column("workers", justify="right")
@@ -98,6 +101,15 @@ def show_measurements(console: Console, measurements: Sequence[Measurement]) -> 
                 f"{side.reexecuted:.1%}",
                 f"{side.coordinator_us:.0f}",
             )
+        other = others.get(found.workload)
+        if other is not None:
+            table.add_row(
+                "",
+                other.name,
+                f"{other.warm_ms:.2f}",
+                f"{found.sequential_ms / other.warm_ms:.2f}",
+                f"{found.sequential_cold_ms / other.cold_ms:.2f}",
+            )
         table.add_section()
     console.print(table)
     if measurements:
@@ -107,6 +119,8 @@ def show_measurements(console: Console, measurements: Sequence[Measurement]) -> 
             "ratio = sequential time / parallel time."
         )
     console.print(f"Included: {INCLUDED}.")
+    for version in sorted({other.version for other in others.values()}):
+        console.print(f"{version}: {peers.INCLUDED}.")
 
 
 def show_mainnet(console: Console, found: Mainnet) -> None:

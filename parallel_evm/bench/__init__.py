@@ -1,4 +1,5 @@
 """Measuring. Nothing here prints; `terminal` does.
 
-`blocks`: workloads, against sequential py-evm. `mainnet`: recorded blocks, likewise.
+`blocks`: workloads, against sequential py-evm. `mainnet`: recorded blocks, likewise. `peers`:
+another implementation on the workloads.
 """

@@ -10,6 +10,7 @@ import typer
 from parallel_evm import close
 from parallel_evm.bench.blocks import BlocksDiffer, Measurement, measure
 from parallel_evm.bench.mainnet import Mainnet, measure_mainnet, recorded_blocks
+from parallel_evm.bench.peers import Peer, find_anvil, measure_anvil
 from parallel_evm.cli.manners import (
     BackendOption,
     JsonFileOption,
@@ -86,6 +87,10 @@ def bench(
             help="Measure recorded blocks as well: a folder of such as replay takes.",
         ),
     ] = None,
+    peers: Annotated[
+        bool,
+        typer.Option("--peers", help="Measure anvil as well (npm install @foundry-rs/anvil)."),
+    ] = False,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
@@ -97,6 +102,9 @@ def bench(
     With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
     contracts translated but state read anew. Ratios are given per block, and their median.
 
+    With --peers, anvil, a node in Rust, mines the same transactions from the same state; receipts
+    and state are compared. Its time is that of evm_mine alone, which is less than import_block.
+
     Exit code: 0, 1 if any block differs, 2 for input that cannot be used.
 
     Examples:
@@ -105,6 +113,7 @@ def bench(
     parallel-evm bench
     parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
     parallel-evm bench --mainnet mainnet --workers 1,2
+    parallel-evm bench swaps erc20 transfers --peers
     ```
     """
     chosen = workloads or ([] if mainnet is not None else list(names()))
@@ -114,8 +123,10 @@ def bench(
     counts = _worker_counts(workers)
     side = None if backend is None else backend.value
     measurements: list[Measurement] = []
+    others: dict[str, Peer] = {}
     real: Mainnet | None = None
     try:
+        anvil = find_anvil() if peers else None
         recordings = [] if mainnet is None else recorded_blocks(mainnet)
         with working() as progress:
             for name in chosen:
@@ -130,20 +141,35 @@ def bench(
                         progress=progress,
                     )
                 )
+                if anvil is not None:
+                    others[name] = measure_anvil(
+                        anvil,
+                        name,
+                        transactions=transactions,
+                        blocks=blocks,
+                        seed=seed,
+                        progress=progress,
+                    )
             if recordings:
                 real = measure_mainnet(
                     recordings, workers=counts, repeats=blocks, backend=side, progress=progress
                 )
     except BlocksDiffer as error:
-        complain(f"DIFFERENCE in {chosen[len(measurements)]}: {error}")
+        complain(f"DIFFERENCE in {name}: {error}")
         raise typer.Exit(1) from error
     except (ParallelEVMError, ValueError) as error:
         fail(str(error))
     finally:
         close()
-    figures: list[dict[str, Any]] = [measurement.to_dict() for measurement in measurements]
+    figures: list[dict[str, Any]] = [
+        {
+            **measurement.to_dict(),
+            "peers": [other.to_dict() for other in (others.get(name),) if other],
+        }
+        for name, measurement in zip(chosen, measurements, strict=True)
+    ]
     if measurements:
-        show_measurements(screen(), measurements)
+        show_measurements(screen(), measurements, others)
     if real is not None:
         figures.append(real.to_dict())
         show_mainnet(screen(), real)

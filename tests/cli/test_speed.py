@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from parallel_evm.cli import app
+from parallel_evm.bench.peers import Peer, PeerUnusable
+from parallel_evm.cli import app, speed
 
 runner = CliRunner()
 
@@ -81,3 +82,32 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], culprit: st
     assert result.exit_code == 2
     assert culprit in result.output
     assert "Traceback" not in result.output
+
+
+def test_bench_without_anvil_says_so_before_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise PeerUnusable("--peers: there is no anvil")
+
+    monkeypatch.setattr(speed, "find_anvil", none)
+    monkeypatch.setattr(speed, "measure", lambda *_, **__: pytest.fail("it worked"))
+    result = runner.invoke(app, ["bench", "transfers", "--peers"])
+    assert result.exit_code == 2
+    assert result.output == "parallel-evm: --peers: there is no anvil\n"
+
+
+def test_bench_shows_anvil_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "find_anvil", lambda: Path("anvil"))
+    monkeypatch.setattr(
+        speed, "measure_anvil", lambda *_, **__: Peer("anvil", "anvil/v1", 0.25, 0.125)
+    )
+    file = tmp_path / "figures.json"
+    arguments = ["bench", "transfers", "--txs", "4", "--blocks", "1", "--workers", "1", "--peers"]
+    result = runner.invoke(app, [*arguments, "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    assert " anvil " in result.output
+    assert "0.12" in result.output
+    assert "anvil/v1: evm_mine alone" in result.output
+    (figures,) = json.loads(file.read_text())
+    assert figures["peers"][0]["warm_ms"] == 0.125
