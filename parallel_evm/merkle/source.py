@@ -119,13 +119,14 @@ class TrieSource(CachedSource):
             after._codes, self._codes = self._codes, {}
             after._storage_roots, self._storage_roots = self._storage_roots, {}
             after._room, self._room = self._room, self._capacity
-            after.lineage = self.lineage
+            after.lineage, after._history = self.lineage, self._history
             after.version = self.version + 1
-            after._history = self._history
-            after._history.append(changes)
-            # The old object's reads may leave the lineage's cache behind, never enter it.
+            # The old object's reads may leave the lineage's cache behind, never enter it. It gives
+            # the lineage up before that moves on: an interrupt in between must not leave it with
+            # a change that is not its own.
             self.lineage = os.urandom(8)
             self._history = deque(maxlen=HISTORY_LENGTH)
+            after._history.append(changes)
         after.advance(changes)
         for address, storage_root in storage_roots.items():
             if storage_root == BLANK_ROOT_HASH:

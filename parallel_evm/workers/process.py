@@ -29,6 +29,7 @@ from parallel_evm.state.base import Changes
 from parallel_evm.state.keys import Key
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
+from parallel_evm.workers.interrupts import held_back
 from parallel_evm.workers.session import BlockJob, CannotServe
 
 _LOOK_AROUND_SECONDS = 0.5
@@ -59,8 +60,8 @@ class WorkerHandle:
         self.conn: Connection = ours
         _set_timeouts(ours, deadline)
         self.owes = False
-        """Was it asked for something that it has not delivered? If that outlives the session (an
-        interrupt came in between), what it delivers later must not reach another block."""
+        """Was it asked for something that it has not delivered, or told only half of something? If
+        that outlives the session (an interrupt came in between), it must not serve another one."""
         self.rules: dict[int, None] = {}
         """Rules that the worker holds, in the order in which it got them."""
         self.versions: dict[bytes, int] = {}
@@ -111,11 +112,12 @@ class WorkerHandle:
         return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
     def kill(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self.process.kill()
-        self.process.join(5)
-        with contextlib.suppress(OSError):
-            self.conn.close()
+        with held_back():
+            with contextlib.suppress(OSError, ValueError):
+                self.process.kill()
+            self.process.join(5)
+            with contextlib.suppress(OSError):
+                self.conn.close()
 
     def stop(self) -> None:
         """Ask politely, then kill."""
@@ -171,7 +173,10 @@ class ProcessPool:
                 self._handles[number] = None
             others = [h.conn for h in self._handles if h is not None and not h.conn.closed]
             try:
-                self._handles[number] = WorkerHandle(number, self._context, self._deadline, others)
+                with held_back():
+                    self._handles[number] = WorkerHandle(
+                        number, self._context, self._deadline, others
+                    )
             except (OSError, AssertionError, RuntimeError) as error:
                 failure = error  # no more processes or files; daemons may not have children
         running = [handle for handle in self._handles if handle is not None]
@@ -201,10 +206,15 @@ class ProcessPool:
             return
         with self.lock:
             self._closed = True
-            for handle in self._handles:
-                if handle is not None:
-                    handle.stop()
+            handles = [handle for handle in self._handles if handle is not None]
             self._handles = [None] * self.workers
+            try:
+                for handle in handles:
+                    handle.stop()
+            except BaseException:  # Ctrl-C: no more politeness
+                for handle in handles:
+                    handle.kill()
+                raise
 
 
 class ProcessSession:
@@ -274,11 +284,13 @@ class ProcessSession:
         message = (
             wire.OPEN, token, rules, context, transactions, written, source.lineage, changes
         )  # fmt: skip
+        handle.owes = True
         try:
             handle.send(message)
         except WorkerLost as error:
             self._lose(handle, error)
             return
+        handle.owes = False
         if rules is not None:
             handle.rules[token] = None
             while len(handle.rules) > worker.RULES:
@@ -370,10 +382,11 @@ class ProcessSession:
 
     def abandon(self) -> None:
         """Leave at once, wherever we were: no answer to this block may reach the next one."""
-        for handle in list(self._handles.values()):
-            self._pool.discard(handle)
-        self._handles.clear()
-        self._busy.clear()
+        with held_back():  # a second Ctrl-C would leave half of them
+            for handle in list(self._handles.values()):
+                self._pool.discard(handle)
+            self._handles.clear()
+            self._busy.clear()
 
     #
     # Messages

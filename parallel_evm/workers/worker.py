@@ -40,6 +40,8 @@ REPLICAS = 4
 
 RULES = 64
 """VM classes that a worker remembers, oldest forgotten first. The coordinator counts along."""
+OUT_OF_STEP = 70
+"""Exit status of a worker that lost track of its conversation (memory ran out, most likely)."""
 
 
 class Unanswered(Exception):
@@ -108,7 +110,17 @@ class Worker:
     def _next(self) -> tuple[Any, ...]:
         if self._deferred:
             return self._deferred.popleft()
-        return wire.decode(self._conn.recv_bytes())
+        return self._receive()
+
+    def _receive(self) -> tuple[Any, ...]:
+        """The next message. Ends the process when there is one that cannot be read: what follows
+        half a message would be taken for something else."""
+        try:
+            return wire.decode(self._conn.recv_bytes())
+        except (EOFError, OSError):
+            raise
+        except Exception as error:
+            raise SystemExit(OUT_OF_STEP) from error
 
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
@@ -126,19 +138,18 @@ class Worker:
         self._cpu = time.process_time()
         self._cancelled = False
         self._failure = None
+        # It comes back when it has moved on. One that failed to would be a block behind what the
+        # coordinator takes it for; without it, the next block starts afresh.
+        replica = self._replicas.pop(lineage, None)
         try:
             if rules is not None:
                 state_class, liberties = cloudpickle.loads(rules)
                 self._rules[token] = speculative_state(state_class, **asdict(liberties))
                 while len(self._rules) > RULES:
                     del self._rules[next(iter(self._rules))]
-            replica = self._replicas.pop(lineage, None)
             if replica is None or changes is None:
                 replica = Replica(self._fetch)
                 changes = []
-            self._replicas[lineage] = replica
-            while len(self._replicas) > REPLICAS:
-                self._replicas.popitem(last=False)
             for accounts, slots, wiped in changes:
                 replica.advance(
                     Changes(
@@ -147,7 +158,9 @@ class Worker:
                         wiped,
                     )
                 )
-            self._replica = replica
+            self._replica = self._replicas[lineage] = replica
+            while len(self._replicas) > REPLICAS:
+                self._replicas.popitem(last=False)
             self._transactions = pickle.loads(transactions)
             context_class, fields = cloudpickle.loads(context)
             execution_context = context_class.__new__(context_class)
@@ -196,6 +209,7 @@ class Worker:
                 raise
             except Exception as error:  # ours, not the transaction's: those are caught in run()
                 reason = f"failed: {error!r}"
+                self._speculator = None  # its lane may hold what was never delivered
         self._flush(pending)
         self._send((wire.DONE, reason, time.process_time() - self._cpu))
 
@@ -211,22 +225,32 @@ class Worker:
             try:
                 data = wire.encode((wire.RESULTS, pending))
             except Exception:  # an error or output of somebody's own that cannot travel
-                kept = [flat for flat in pending if _can_travel(flat)]
-                data = wire.encode((wire.RESULTS, kept))
+                data = wire.encode((wire.RESULTS, [_portable(flat) for flat in pending]))
             self._conn.send_bytes(data)
             pending.clear()
 
     def _take_cancel(self) -> None:
-        message = wire.decode(self._conn.recv_bytes())
+        message = self._receive()
         if message[0] == wire.CANCEL:
             self._cancelled = True
         else:
             self._deferred.append(message)
 
     def _fetch(self, wants: Sequence[Want]) -> Sequence[Any]:
-        self._send((wire.FETCH, list(wants)))
+        question = wire.encode((wire.FETCH, list(wants)))
+        try:
+            self._conn.send_bytes(question)
+            return self._answers()
+        except Unanswered:
+            raise
+        except Exception as error:
+            # Whoever runs the transaction would survive this, and the next question would get
+            # this one's answer.
+            raise SystemExit(OUT_OF_STEP) from error
+
+    def _answers(self) -> Sequence[Any]:
         while True:
-            message = wire.decode(self._conn.recv_bytes())
+            message = self._receive()
             if message[0] == wire.ANSWER:
                 if message[1] is None:
                     raise Unanswered
@@ -243,9 +267,13 @@ class Worker:
         return hashes
 
 
-def _can_travel(flat: tuple[Any, ...]) -> bool:
+def _portable(flat: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The flattened speculation, without its outcome where that cannot travel.
+
+    What it wrote has to be told all the same: later transactions of the lane saw it.
+    """
     try:
         wire.encode(flat)
     except Exception:
-        return False
-    return True
+        return wire.without_outcome(flat)
+    return flat

@@ -1,0 +1,141 @@
+"""Workers that fail half-way and live on: what they remember must not mislead a later block."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from parallel_evm import BlockReport, close
+from parallel_evm.state.base import CachedSource, Changes
+from parallel_evm.state.replica import ACCOUNT, Replica
+from parallel_evm.workers import wire, worker
+from parallel_evm.workers.worker import Worker
+from parallel_evm.workloads.forks import fork
+from tests.strategies import CONTRACTS, Act, Laid, Pen, mine, open_chain, parallel, state_of
+from tests.workers.test_wire import FLAT, OUTCOME
+
+RULES = fork("shanghai")
+
+
+class Pipe:
+    """A pipe whose other end says what it was told to say."""
+
+    def __init__(self, *said: Any) -> None:
+        self.said = list(said)
+        self.heard: list[tuple[Any, ...]] = []
+
+    def poll(self, timeout: float) -> bool:
+        return bool(self.said)
+
+    def recv_bytes(self) -> bytes:
+        message = self.said.pop(0)
+        if isinstance(message, Exception):
+            raise message
+        return message if isinstance(message, bytes) else wire.encode(message)
+
+    def send_bytes(self, data: bytes) -> None:
+        self.heard.append(wire.decode(data))
+
+
+@pytest.fixture
+def fresh_workers() -> Iterator[None]:
+    close()
+    yield
+    close()
+
+
+def test_a_replica_that_could_not_move_on_is_not_used_again(
+    fresh_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second block it fails in both workers, of which only one is asked for anything."""
+    failing = multiprocessing.RawValue("b", 0)
+
+    def advance(self: Replica, changes: Changes) -> None:
+        if failing.value:
+            raise MemoryError
+        CachedSource.advance(self, changes)
+
+    monkeypatch.setattr(Replica, "advance", advance, raising=False)
+    reports: list[BlockReport] = []
+    stock = open_chain(RULES.chain_class, state_of("shanghai"))
+    options = {"backend": "process", "workers": 2, "worker_deadline": 5.0}
+    chain_class = parallel(RULES.chain_class, reports, lanes=[0, 1], **options)
+    ours = open_chain(chain_class, state_of("shanghai"))
+    engine = chain_class.vm_configuration[0][1].parallel_engine
+
+    def both(lanes: Sequence[int]) -> None:
+        engine._forecaster = Laid(lanes)
+        pen = Pen(RULES, stock)
+        acts = [Act(0, CONTRACTS["counter"]), Act(1, CONTRACTS["branch"])]
+        transactions = [pen.sign(act) for act in acts]
+        assert mine(ours, transactions) == mine(stock, transactions)
+
+    both([0, 1])
+    both([1, 0])
+    failing.value = 1
+    both([0, 0])
+    assert any("MemoryError" in loss for loss in reports[-1].lost_workers)
+    failing.value = 0
+    both([0, 1])
+    both([1, 0])
+    assert reports[-1].lost_workers == ()
+    assert {t.worker for t in reports[-1].transactions} == {0, 1}
+
+
+def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lane may hold what a transaction wrote whose speculation was never delivered."""
+
+    class Failing:
+        def run(self, index: int, transaction: Any) -> Any:
+            used.append(self)
+            raise MemoryError
+
+    used: list[Failing] = []
+    conn = Pipe()
+    subject = Worker(conn)  # type: ignore[arg-type]
+    subject._replica = Replica(lambda wants: [])
+    subject._transactions = [object(), object()]
+    monkeypatch.setattr(subject, "_new_speculator", Failing)
+    subject._run([0], [None], [], True)
+    subject._run([1], [None], [], False)
+    assert [message[0] for message in conn.heard] == [wire.DONE, wire.DONE]
+    assert used[0] is not used[1]
+
+
+def test_what_a_result_that_cannot_travel_wrote_is_told_all_the_same() -> None:
+    """Later transactions of the lane saw it: the judge must know that it is not to be believed."""
+    conn = Pipe()
+    outcome = list(FLAT[OUTCOME])
+    outcome[0] = ValueError(lambda: "cannot be pickled")
+    odd = (1, *FLAT[1:OUTCOME], tuple(outcome), *FLAT[OUTCOME + 1 :])
+    Worker(conn)._flush([odd, FLAT])  # type: ignore[arg-type]
+    ((tag, (first, second)),) = conn.heard
+    assert tag == wire.RESULTS
+    assert first[OUTCOME] is None and first[:OUTCOME] == odd[:OUTCOME]
+    assert second[OUTCOME] is not None
+
+
+@pytest.mark.parametrize(
+    "answer", [MemoryError(), b"\x80half a pickle", OSError("no memory"), EOFError()]
+)
+def test_a_worker_that_missed_an_answer_ends(answer: Any) -> None:
+    """Else the answer to this question would be taken for that to the next one."""
+    subject = Worker(Pipe(answer))  # type: ignore[arg-type]
+    with pytest.raises(SystemExit) as ended:
+        subject._fetch([(ACCOUNT, bytes(20))])
+    assert ended.value.code == worker.OUT_OF_STEP
+
+
+def test_a_worker_that_cannot_read_a_message_ends() -> None:
+    with pytest.raises(SystemExit) as ended:
+        Worker(Pipe(b"\x80half a pickle")).serve()  # type: ignore[arg-type]
+    assert ended.value.code == worker.OUT_OF_STEP
+
+
+def test_an_answer_may_be_that_there_is_none() -> None:
+    subject = Worker(Pipe((wire.CANCEL,), (wire.ANSWER, None)))  # type: ignore[arg-type]
+    with pytest.raises(worker.Unanswered):
+        subject._fetch([(ACCOUNT, bytes(20))])
