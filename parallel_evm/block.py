@@ -2,8 +2,8 @@
 
 Senders are recovered, accesses forecast, lanes laid; workers speculate while the coordinator (this
 module) judges their results in block order, folds what holds into the committed state and runs
-again, on that state, what does not. Nothing but the VM's own state object is written, and that
-only here.
+itself, on that state, what does not hold or nobody speculated on. Nothing but the VM's own state
+object is written, and that only here.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def execute(
     liberties: Liberties,
     pool: Pool,
     rules: RuleBook,
-    forecasts: Forecasts,
+    forecasts: Forecasts | None,
     backend: str,
     wants_report: bool,
 ) -> tuple[BlockResult, BlockReport | None]:
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
-    ``state_class`` is the VM's state class as the user configured it. Returns what py-evm's
-    ``apply_all_transactions`` returns, and raises what it raises.
+    ``state_class`` is the VM's state class as the user configured it; ``forecasts`` is None where
+    nobody speculates. Returns what py-evm's ``apply_all_transactions`` returns, and raises what it
+    raises.
     """
     clock = _Clock()
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
@@ -145,7 +146,7 @@ class _Flow:
         session: Session,
         pool: Pool,
         rules: RuleBook,
-        forecasts: Forecasts,
+        forecasts: Forecasts | None,
         clock: _Clock,
     ) -> None:
         self.committed: MerkleState = vm.state._account_db
@@ -160,7 +161,7 @@ class _Flow:
         self._judge = Judge(self.committed)
         self._senders: list[bytes | None] = []
         self._trails = [Trail() for _ in job.transactions]
-        self._again: Speculator | None = None
+        self._own: Speculator | None = None
         self._failed = 0
         self._given_up: str | None = None
         self._written = self.committed.effects
@@ -169,23 +170,14 @@ class _Flow:
     # Before anything runs
     #
     def prepare(self) -> None:
-        """Recover senders, forecast accesses, lay lanes, set the workers going."""
-        clock, transactions = self._clock, self._job.transactions
+        """Recover senders, and set the workers going where there are any."""
         started = time.perf_counter()
         self._recover_senders()
         recovered = time.perf_counter()
-        forecasts = [
-            self._forecasts.forecast(index, transaction, sender)
-            for index, (transaction, sender) in enumerate(
-                zip(transactions, self._senders, strict=True)
-            )
-        ]
-        hints = self._all_hints(forecasts)
-        if self._probe(forecasts, hints):
-            hints = self._all_hints(forecasts)
-        self._session.start(plan(forecasts, self._workers), self._senders, hints)
-        clock.senders = recovered - started
-        clock.forecast = time.perf_counter() - recovered
+        if self._forecasts is not None:
+            self._send_ahead(self._forecasts)
+        self._clock.senders = recovered - started
+        self._clock.forecast = time.perf_counter() - recovered
 
     def _recover_senders(self) -> None:
         transactions = self._job.transactions
@@ -198,7 +190,20 @@ class _Flow:
                 if sender is not None:
                     remember_sender(transactions[index], sender)
 
-    def _probe(self, forecasts: list[Any], hints: list[list[Key]]) -> bool:
+    def _send_ahead(self, forecaster: Forecasts) -> None:
+        """Forecast accesses, lay lanes, set the workers going."""
+        forecasts = [
+            forecaster.forecast(index, transaction, sender)
+            for index, (transaction, sender) in enumerate(
+                zip(self._job.transactions, self._senders, strict=True)
+            )
+        ]
+        hints = self._all_hints(forecasts)
+        if self._probe(forecaster, forecasts, hints):
+            hints = self._all_hints(forecasts)
+        self._session.start(plan(forecasts, self._workers), self._senders, hints)
+
+    def _probe(self, forecaster: Forecasts, forecasts: list[Any], hints: list[list[Key]]) -> bool:
         """Learn what unknown functions touch from one call of each, and forecast the others anew.
 
         Without it all calls of a function would share a lane the first time it is seen. Where
@@ -223,14 +228,15 @@ class _Flow:
                 self._learn(index, found)
         for indices in groups:
             for index in indices:
-                forecasts[index] = self._forecasts.forecast(
+                forecasts[index] = forecaster.forecast(
                     index, self._job.transactions[index], self._senders[index]
                 )
         return True
 
     def _learn(self, index: int, speculation: Speculation) -> None:
-        transaction = self._job.transactions[index]
-        self._forecasts.learn(transaction, self._senders[index], speculation)
+        if self._forecasts is not None:
+            transaction = self._job.transactions[index]
+            self._forecasts.learn(transaction, self._senders[index], speculation)
 
     def _all_hints(self, forecasts: list[Any]) -> list[list[Key]]:
         return [
@@ -262,7 +268,7 @@ class _Flow:
                 # A customised VM made a state root between two transactions. What the block has
                 # written is in the tries now, where the judge does not look.
                 self._give_up("a state root was made between transactions")
-                self._run_again(index)
+                self._run_here(index)
                 continue
             waiting = time.perf_counter()
             speculation = self._session.result(index)
@@ -276,7 +282,7 @@ class _Flow:
                     self._enter(speculation)
                     continue
                 self._send_back(index, speculation)
-            self._run_again(index)
+            self._run_here(index)
 
     def _send_back(self, index: int, speculation: Speculation) -> None:
         judge = self._judge
@@ -294,12 +300,13 @@ class _Flow:
             self._given_up = reason
             self._session.cancel()
 
-    def _run_again(self, index: int) -> None:
-        """Run a transaction on the committed state itself."""
-        if self._again is None:
-            self._again = new_speculator(self._job, self._rules, self.committed)
+    def _run_here(self, index: int) -> None:
+        """Run a transaction on the committed state itself: it cannot fail to hold."""
+        if self._own is None:
+            self._own = new_speculator(self._job, self._rules, self.committed)
         self.committed.index = index
-        speculation = self._again.run(index, self._job.transactions[index])
+        speculation = self._own.run(index, self._job.transactions[index])
+        self._clock.speculate += speculation.seconds
         self._trails[index].attempts += 1
         if speculation.outcome is None:
             self._run_natively(index)

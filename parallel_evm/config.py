@@ -34,7 +34,7 @@ class ParallelConfig:
 
     backend: str = "process"
     """``process`` (one process per worker), ``thread`` (for free-threaded Python and for tests),
-    or ``serial`` (in this process, one after another, with all of the recording and judging)."""
+    or ``serial`` (in this process, one after another)."""
 
     min_transactions: int = 4
     """Blocks with fewer transactions run in this process by py-evm's own loop: shipping them

@@ -50,7 +50,7 @@ class Engine:
             direct=config.direct,
             fast_precompiles=config.fast_precompiles,
         )
-        self._forecaster = Forecaster()
+        self._forecaster = None if config.backend == "serial" else Forecaster()
         self._pool: Pool | None = None
         self._lock = threading.RLock()
 

@@ -68,18 +68,21 @@ def test_random_blocks_in_lanes_at_random(name: str) -> None:
     assert sum(report.reexecutions for report in reports) > 0
 
 
+@pytest.mark.parametrize("backend", ["serial", "thread"])
 @pytest.mark.parametrize("name", ["byzantium", "london", "prague"])
-def test_random_blocks_as_forecast(name: str) -> None:
+def test_random_blocks_by_one_worker(name: str, backend: str) -> None:
     reports: list[BlockReport] = []
-    chain_class = parallel(fork(name).chain_class, reports, backend="serial")
+    chain_class = parallel(fork(name).chain_class, reports, backend=backend, workers=1)
 
     @tried(3)
     @given(plays(name))
     def run(play: Play) -> None:
-        assert {r.backend for r in hold(play, chain_class, reports)} <= {"serial"}
+        assert {r.backend for r in hold(play, chain_class, reports)} <= {backend}
 
     run()
     assert sum(report.reexecutions for report in reports) == 0  # one lane, in block order
+    workers = {t.worker for report in reports for t in report.transactions}
+    assert workers == ({None} if backend == "serial" else {0})
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -1,6 +1,6 @@
-"""Pools inside this process: `SerialPool` runs in the caller's thread, `ThreadPool` in several.
+"""Pools inside this process: `SerialPool` leaves all to the caller, `ThreadPool` runs threads.
 
-Both run exactly what worker processes run, on lanes of their own; only the transport is missing.
+Threads run exactly what worker processes run, on lanes of their own; only the transport is missing.
 """
 
 from __future__ import annotations
@@ -80,11 +80,7 @@ class _LocalSession:
 
 
 class SerialSession(_LocalSession):
-    """One lane, run on demand: the next transaction starts when the last one was judged."""
-
-    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
-        super().__init__(job, rules)
-        self._speculator = new_speculator(job, rules)
+    """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
 
     def start(
         self,
@@ -92,14 +88,10 @@ class SerialSession(_LocalSession):
         senders: Sequence[bytes | None],
         hints: Sequence[Sequence[Key]],
     ) -> None:
-        pass  # everything is asked for in block order anyway
+        pass
 
     def result(self, index: int) -> Speculation | None:
-        if self._cancelled:
-            return None
-        speculation = self._speculator.run(index, self._job.transactions[index])
-        speculation.worker = 0
-        return speculation
+        return None
 
     def close(self) -> None:
         pass
@@ -186,7 +178,7 @@ class _LocalPool:
 
 
 class SerialPool(_LocalPool):
-    """One lane, in the caller's thread."""
+    """No workers: what is to run runs in the caller's thread, in block order."""
 
     session = SerialSession
 
