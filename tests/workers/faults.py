@@ -46,6 +46,7 @@ from parallel_evm.workers import wire, worker
 from parallel_evm.workers.process import ProcessPool, ProcessSession
 from parallel_evm.workers.shared import pool_for
 from parallel_evm.workloads import Workload, build
+from tests.strategies import Misled, cold
 
 WORKERS = 2
 PATIENCE = 20.0
@@ -542,6 +543,24 @@ class DiskFull(Fault):
         bench.disk.room = None
 
 
+class Delayed(Fault):
+    """No fault, but workers that pause at random: before and after transactions, before replies."""
+
+    name = "delays"
+    told = "workers pause at random"
+
+    @contextlib.contextmanager
+    def armed(self, bench: Bench, chance: random.Random) -> Iterator[None]:
+        bench.orders.dawdle = chance.choice((100, 1000, 3000))
+        try:
+            yield
+        finally:
+            bench.orders.dawdle = 0
+
+    def strike(self, bench: Bench, chance: random.Random) -> None:
+        raise NotImplementedError
+
+
 FAULTS: dict[str, type[Fault]] = {
     fault.name: fault
     for fault in (
@@ -609,7 +628,7 @@ class Bench:
         self,
         fault: Fault,
         *,
-        name: str = "mixed",
+        scenario: str = "mixed",
         transactions: int = 10,
         blocks: int = 3,
         seed: int = 0,
@@ -623,8 +642,8 @@ class Bench:
         self._struck: str | None = None
         self._detail = ""
         self._later: list[Callable[[], Any]] = []
-        self._workload = workload(name, transactions, blocks, seed)
-        self._expected = expected(name, transactions, blocks, seed)
+        self._workload = workload(scenario, transactions, blocks, seed)
+        self.expected = expected(scenario, transactions, blocks, seed)
         self._config = ParallelConfig(
             workers=WORKERS,
             min_transactions=1,
@@ -726,18 +745,18 @@ class Bench:
             lines += event == "line"
             return count
 
-        for block in self._expected:
+        for block in self.expected:
             started, written = time.perf_counter(), self.disk.written
             assert self._import(block).hash == block.hash
             seconds.append(time.perf_counter() - started)
             writes.append(self.disk.written - written)
-        self.usual, self.usual_writes = max(seconds[1:]), min(writes)
+        self.usual, self.usual_writes = max(seconds[1:] or seconds), min(writes)
         if isinstance(self.fault, InterruptedAtALine):
             self._start_over()
-            for block in self._expected:
+            for block in self.expected:
                 with tracing(count):
                     self._import(block)
-        self.usual_lines = max(2, lines // len(self._expected))
+        self.usual_lines = max(2, lines // len(self.expected))
         self._start_over()
         self.descriptors = len(os.listdir("/proc/self/fd"))
 
@@ -747,11 +766,30 @@ class Bench:
         block = rlp.decode(wanted.encoded, sedes=block_class)
         return self.chain.import_block(block).imported_block
 
+    def mine(self, chance: random.Random) -> tuple[bytes, tuple[bytes, ...]]:
+        """Mine the first block on a new chain: its hash and its receipts.
+
+        Every second time the lanes are laid at random, so that speculations go wrong.
+        """
+        self._start_over()
+        engine = self._chain_class.vm_configuration[0][1].parallel_engine
+        forecaster: Any = engine._forecaster
+        if chance.random() < 0.5:
+            engine._forecaster = Misled(chance.getrandbits(32), WORKERS + 1)
+        try:
+            with self._patience() as waited, self.fault.armed(self, chance):
+                transactions = cold(self.chain, self._workload.blocks[0])
+                result, receipts, _ = self.chain.mine_all(transactions)
+        finally:
+            engine._forecaster = forecaster
+        assert not waited, f"the block waited for {PATIENCE:g} seconds"
+        return result.imported_block.hash, tuple(receipt.encode() for receipt in receipts)
+
     def strike(self, chance: random.Random) -> Strike | None:
         """Import the next block while the fault strikes; None when it found nothing to strike."""
-        if self._next == len(self._expected):
+        if self._next == len(self.expected):
             self._start_over()
-        wanted = self._expected[self._next]
+        wanted = self.expected[self._next]
         parent = self.chain.get_canonical_head().hash
         self.phase, self._struck, self._detail = BEFORE, None, ""
         seen = len(self.reports)
