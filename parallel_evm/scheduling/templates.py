@@ -451,9 +451,8 @@ class Template:
     # Learning
     #
     def _hit(self, entry: _Entry, read: bool, written: bool, success: bool) -> None:
-        if entry.seen != self._surprises:
-            entry.confirmed = entry.confirmed or entry.seen > 0
-            entry.seen = self._surprises
+        entry.confirmed = entry.confirmed or entry.seen > 0
+        entry.seen = self._surprises
         entry.misses = 0
         entry.reads |= read
         if written:
