@@ -2,8 +2,9 @@
 
 py-evm builds the transaction trie node by node (and again to validate it), deep-copies all
 transactions whenever a header field changes, and reads an imported block back from the database to
-return it. `LeanAssembly` (for VMs) and `LeanImport` (for chains) do the same with bulk
-tries and without the copies. Where a VM customised one of the methods replaced here, its own run.
+return it. `LeanAssembly` (for VMs), `LeanImport` (for chains) and `LeanChainDB` (for their
+databases) do the same with bulk tries and without the copies. Where somebody customised one of the
+methods replaced here, its own run.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ from eth.abc import (
     BlockAPI,
     BlockHeaderAPI,
     BlockPersistResult,
+    DatabaseAPI,
     ReceiptAPI,
     SignedTransactionAPI,
     WithdrawalAPI,
 )
 from eth.constants import MAX_UNCLES
+from eth.db.chain import ChainDB
+from eth.db.schema import SchemaV1
 from eth.validation import validate_length_lte
 from eth.vm.base import VM
+from eth.vm.forks.berlin.receipts import TypedReceipt
+from eth.vm.forks.berlin.transactions import TypedTransaction
 from eth.vm.forks.cancun import CancunVM
 from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm.hashing import keccak
+from parallel_evm.merkle.nodes import node_of, number_item
 from parallel_evm.merkle.update import index_trie
 
 REPLACED: Final = (
@@ -41,6 +48,10 @@ REPLACED: Final = (
 )
 """VM methods that `LeanAssembly` replaces, or hands a block without its transactions; lean only
 where all of them are py-evm's."""
+
+
+_STOCK_TYPE_BYTES: Final = (TypedTransaction._type_byte, TypedReceipt._type_byte)
+"""Cached properties, found again by identity: what they keep may be given to them."""
 
 
 class LeanAssembly:
@@ -74,7 +85,7 @@ class LeanAssembly:
         return block
 
     def _store_trie(self, items: Sequence[Any]) -> bytes:
-        trie = index_trie([item.encode() for item in items])
+        trie = index_trie(list(map(_encoded, items)))
         this: Any = self
         this.chaindb.persist_trie_data_dict(trie.nodes)
         return trie.root
@@ -121,7 +132,7 @@ def _validate_block(vm: VM, block: Any) -> None:
         )
     else:
         vm.validate_header(header, get_parent_header(header, vm.chaindb))
-    transaction_root = index_trie([item.encode() for item in block.transactions]).root
+    transaction_root = index_trie(list(map(_encoded, block.transactions))).root
     if transaction_root != header.transaction_root:
         raise ValidationError(
             f"Block's transaction_root ({header.transaction_root!r}) "
@@ -146,6 +157,36 @@ def _validate_block(vm: VM, block: Any) -> None:
             f" - block uncle_hash : {uncles_hash!r}\n"
             f" - header uncle_hash: {header.uncles_hash!r}"
         )
+
+
+def _encoded(item: Any) -> bytes:
+    """``item.encode()``, with the type byte of EIP-2718 given, which py-evm is slow to make."""
+    if getattr(type(item), "_type_byte", None) in _STOCK_TYPE_BYTES:
+        vars(item)["_type_byte"] = bytes((item.type_id,))
+    encoded: bytes = item.encode()
+    return encoded
+
+
+class LeanChainDB:
+    """A chain database that makes a transaction's place in its block known in one step."""
+
+    @staticmethod
+    def _add_transaction_to_canonical_chain(
+        db: DatabaseAPI, transaction_hash: Hash32, block_header: BlockHeaderAPI, index: int
+    ) -> None:
+        db.set(
+            SchemaV1.make_transaction_hash_to_block_lookup_key(transaction_hash),
+            node_of(number_item(block_header.block_number) + number_item(index)),
+        )
+
+
+def lean_chaindb(chaindb_class: Any) -> Any:
+    """``chaindb_class`` with `LeanChainDB` in it, where it is py-evm's own in that respect."""
+    name = "_add_transaction_to_canonical_chain"
+    if getattr(chaindb_class, name, None) is not getattr(ChainDB, name):
+        return chaindb_class
+    namespace = {"__module__": chaindb_class.__module__, "__qualname__": chaindb_class.__qualname__}
+    return type(chaindb_class.__name__, (LeanChainDB, chaindb_class), namespace)
 
 
 class LeanImport:

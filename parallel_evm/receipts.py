@@ -20,7 +20,7 @@ from eth.vm.forks.byzantium.constants import (
 )
 from eth.vm.forks.cancun.state import get_total_blob_gas
 
-from parallel_evm.merkle.nodes import node_of, string_item
+from parallel_evm.merkle.nodes import node_of, number_item, string_item
 from parallel_evm.speculation.result import LogEntry, Outcome
 from parallel_evm.speculation.stock import is_stock_method
 
@@ -114,28 +114,31 @@ class Ledger:
 
 def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
     """What ``transaction.make_receipt`` makes, with the bloom that was computed already."""
-    receipt = Receipt(
-        state_root=(
-            EIP658_TRANSACTION_STATUS_CODE_FAILURE
-            if outcome.is_error
-            else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
-        ),
-        gas_used=gas_used,
-        logs=[Log(address, topics, data) for _, address, topics, data in outcome.raw_log_entries],
-        bloom=outcome.bloom,
+    status = (
+        EIP658_TRANSACTION_STATUS_CODE_FAILURE
+        if outcome.is_error
+        else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
     )
-    receipt._cached_rlp = encode_receipt(
-        receipt.state_root, gas_used, outcome.bloom, outcome.raw_log_entries
-    )
+    entries = outcome.raw_log_entries
+    logs = tuple(made_of(Log, address, topics, data) for _, address, topics, data in entries)
+    receipt: ReceiptAPI = made_of(Receipt, status, gas_used, outcome.bloom, logs)
+    vars(receipt)["_cached_rlp"] = encode_receipt(status, gas_used, outcome.bloom, entries)
     if isinstance(transaction, TypedTransaction) and transaction.type_id is not None:
         wrap = transaction.receipt_builder.typed_receipt_class
-        return wrap(transaction.type_id, receipt)
+        typed: ReceiptAPI = wrap(transaction.type_id, receipt)
+        return typed
     return receipt
+
+
+def made_of(cls: Any, *values: Any) -> Any:
+    """An ``rlp.Serializable`` of all its fields' values, which are known to be sound."""
+    made = cls.__new__(cls)
+    vars(made).update(zip(cls._meta.field_attrs, values, strict=True))
+    return made
 
 
 def encode_receipt(status: bytes, gas_used: int, bloom: int, logs: Sequence[LogEntry]) -> bytes:
     """The RLP of a receipt (without a type byte), equal to what its sedes would make of it."""
-    gas = gas_used.to_bytes((gas_used.bit_length() + 7) // 8, "big")
     encoded_logs = b"".join(
         node_of(
             string_item(address)
@@ -146,7 +149,7 @@ def encode_receipt(status: bytes, gas_used: int, bloom: int, logs: Sequence[LogE
     )
     return node_of(
         string_item(status)
-        + string_item(gas)
+        + number_item(gas_used)
         + string_item(bloom.to_bytes(256, "big"))
         + node_of(encoded_logs)
     )

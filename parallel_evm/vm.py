@@ -19,7 +19,7 @@ from eth.db.account import AccountDB
 from eth.vm.base import VM
 from eth.vm.forks.byzantium import ByzantiumVM
 
-from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport
+from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport, lean_chaindb
 from parallel_evm.block import BlockResult, execute
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import PoolClosedError
@@ -207,7 +207,11 @@ def _parallel_chain(chain: Any, engine: Engine) -> Any:
             wrapped[vm] = _parallel_vm(vm, engine)
         configuration.append((start_block, wrapped[vm]))
     bases = (chain,) if issubclass(chain, LeanImport) else (LeanImport, chain)
-    return _subclass(chain, bases, {"vm_configuration": tuple(configuration)})
+    namespace = {
+        "vm_configuration": tuple(configuration),
+        "chaindb_class": lean_chaindb(chain.chaindb_class),
+    }
+    return _subclass(chain, bases, namespace)
 
 
 def _parallel_vm(vm: Any, engine: Engine) -> Any:

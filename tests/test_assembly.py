@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import rlp
+from eth.db.chain import ChainDB
 from eth_utils import ValidationError
 
 from parallel_evm import ParallelConfig, parallelize
@@ -49,6 +50,9 @@ def test_import_returns_the_blocks_that_became_canonical(scene) -> None:
     for transactions in scene.blocks:
         block = sequential.mine_all(transactions)[0].imported_block
         result = parallel.import_block(block)
+        for transaction in transactions:
+            place = sequential.chaindb.get_transaction_index(transaction.hash)
+            assert parallel.chaindb.get_transaction_index(transaction.hash) == place
         assert [b.hash for b in result.new_canonical_blocks] == [block.hash]
         assert result.old_canonical_blocks == ()
         again = parallel.get_block_by_hash(block.hash)
@@ -85,3 +89,36 @@ def test_transactions_that_do_not_match_the_root_are_refused(scene) -> None:
     with pytest.raises(ValidationError):
         parallel.import_block(forged)
     assert parallel.import_block(block).imported_block.hash == block.hash
+
+
+def test_the_database_is_what_stock_py_evm_makes_it(scene) -> None:
+    sequential = scene.open()
+    parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    for transactions in scene.blocks:
+        parallel.import_block(sequential.mine_all(transactions)[0].imported_block)
+    stores = [dict(c.chaindb.db.wrapped_db.kv_store) for c in (sequential, parallel)]
+    # py-evm also leaves what the tries were while they grew; of what is there, all is equal.
+    assert stores[1].items() <= stores[0].items()
+    places = [{k: v for k, v in s.items() if k.startswith(b"transaction-hash")} for s in stores]
+    assert places[0] == places[1]
+    assert len(places[0]) == 12
+
+
+def test_a_chain_database_that_is_customised_is_left_alone(scene) -> None:
+    class OwnPlaces(ChainDB):
+        noted = 0
+
+        @staticmethod
+        def _add_transaction_to_canonical_chain(db, transaction_hash, block_header, index):
+            OwnPlaces.noted += 1
+            ChainDB._add_transaction_to_canonical_chain(db, transaction_hash, block_header, index)
+
+    class Chain(scene.chain_class):
+        chaindb_class = OwnPlaces
+
+    parallel = scene.open(parallelize(Chain, config=SERIAL))
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    parallel.import_block(block)
+    assert type(parallel.chaindb) is OwnPlaces
+    assert OwnPlaces.noted == 6
+    assert parallelize(Chain, config=SERIAL).chaindb_class is OwnPlaces

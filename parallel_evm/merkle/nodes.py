@@ -69,6 +69,11 @@ def string_item(data: bytes) -> bytes:
     return bytes((0xB7 + width,)) + size.to_bytes(width, "big") + data
 
 
+def number_item(value: int) -> bytes:
+    """Return the RLP of a number that is not negative."""
+    return string_item(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+
+
 def string_of(item: bytes) -> bytes:
     """Return the byte string that an item holds: the inverse of `string_item`."""
     first = item[0]

@@ -21,7 +21,7 @@ from eth.vm.forks.london.transactions import DynamicFeeTransaction
 from eth.vm.forks.prague.constants import SET_CODE_TRANSACTION_TYPE
 from eth.vm.forks.prague.transactions import Authorization, SetCodeTransaction
 
-from parallel_evm.merkle.nodes import node_of, string_item
+from parallel_evm.merkle.nodes import node_of, number_item, string_item
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
 _EMPTY = string_item(b"")
@@ -149,7 +149,7 @@ def _authorization(authorization: Any) -> bytes:
 def _number(value: Any) -> bytes:
     if type(value) is not int or value < 0:
         raise _Unusual
-    return string_item(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+    return number_item(value)
 
 
 def _string(value: Any) -> bytes:
