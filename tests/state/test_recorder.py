@@ -119,6 +119,19 @@ def test_enough_is_a_bound_and_too_little_a_number(
     assert recorder.observations.cells == cells
 
 
+def test_what_follows_from_bound_or_number_is_not_asked_again() -> None:
+    below = Below()
+    recorder = Recorder(below)
+    for needed in (5, 5, 3, 5):
+        assert recorder.at_least(X, needed)
+    assert below.asked == {X: 1}
+    assert recorder.balance(X) == 10
+    for needed, enough in ((9, True), (10, True), (11, False)):
+        assert recorder.at_least(X, needed) is enough
+    assert below.asked == {X: 2}
+    assert recorder.observations.bounds == {X: 5}
+
+
 def test_staying_below_a_limit_observes_nothing_until_it_does_not(recorder: Recorder) -> None:
     assert recorder.below(X, 11)
     assert recorder.observations.cells == {}
