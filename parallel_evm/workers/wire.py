@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final
 
 from eth.exceptions import VMError
@@ -46,20 +47,17 @@ ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""
 
 
-_OUTCOME: Final = 8
-"""Where a flattened speculation has its outcome."""
-
+_NONE: Final = type(None)
+_SPECULATION: Final = (int, *[dict] * 7, (tuple, _NONE), float, (tuple, _NONE), (dict, _NONE))
+"""What `flatten` makes of a speculation."""
+_WITH_OUTCOME: Final = 8
+_OUTCOME: Final = (
+    (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int
+)  # fmt: skip
+"""The fields of an `Outcome`, in their order."""
+_LOGS: Final = 3
+_ADDRESSES: Final = slice(9, 12)
 _CELLS: Final = {BALANCE: int, NONCE: int, CODE: bytes, LIFE: bool, EPOCH: int}
-
-_OUTCOMES: Final = (
-    *((name, bytes) for name in ("output", "return_data")),
-    *((name, int) for name in ("gas_start", "gas_remaining", "gas_used", "gas_refund")),
-    *((name, int) for name in ("data_floor_gas", "bloom")),
-    ("raw_log_entries", tuple),
-    ("accounts_for_deletion", tuple),
-    ("self_destruct_beneficiaries", tuple),
-    ("contracts_created", tuple),
-)
 
 
 def encode(message: tuple[Any, ...]) -> bytes:
@@ -98,7 +96,7 @@ def flatten(speculation: Speculation) -> tuple[Any, ...]:
 
 def without_outcome(flat: tuple[Any, ...]) -> tuple[Any, ...]:
     """What was observed and written, as of a run whose end is not known."""
-    return (*flat[:_OUTCOME], None, *flat[_OUTCOME + 1 :])
+    return (*flat[:_WITH_OUTCOME], None, *flat[_WITH_OUTCOME + 1 :])
 
 
 def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
@@ -113,90 +111,80 @@ def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
             outcome, seconds, traces, preimages,
         ) = flat  # fmt: skip
         sound = (
-            isinstance(index, int)
-            and _are_cells(cells, observed=True)
+            all(map(isinstance, flat, _SPECULATION))
+            and _are_cells(cells)
             and _are_slots(slots)
-            and _maps(bounds, bytes, int)
-            and _are_cells(new_cells, observed=False)
+            and _map(bounds, bytes, int)
+            and _are_cells(new_cells)
             and _are_slots(new_slots)
-            and _maps(deltas, bytes, int)
-            and _maps(codes, bytes, bytes)
-            and isinstance(seconds, float)
+            and _map(deltas, bytes, int)
+            and _map(codes, bytes, bytes)
+            and (outcome is None or _is_outcome(outcome))
             and (traces is None or _are_traces(*traces))
-            and (preimages is None or _maps(preimages, bytes, bytes))
+            and (preimages is None or _map(preimages, bytes, bytes))
         )
-        result = None if outcome is None else Outcome(*outcome)
-        if not sound or not (result is None or _is_outcome(result)):
+        if not sound:
             raise ValueError("not a speculation: its parts have the wrong types")
+        return Speculation(
+            index=index,
+            observations=Observations(cells, slots, bounds),
+            effects=Effects(new_cells, new_slots, deltas, codes),
+            outcome=None if outcome is None else Outcome(*outcome),
+            seconds=seconds,
+            worker=worker,
+            traces=traces,
+            preimages=preimages,
+        )
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a speculation: {error}") from error
-    return Speculation(
-        index=index,
-        observations=Observations(cells, slots, bounds),
-        effects=Effects(new_cells, new_slots, deltas, codes),
-        outcome=result,
-        seconds=seconds,
-        worker=worker,
-        traces=traces,
-        preimages=preimages,
-    )
 
 
-def _maps(part: Any, keys: type, values: type) -> bool:
-    return isinstance(part, dict) and _all(part, keys) and _all(part.values(), values)
-
-
+# The coordinator does this for every transaction: `all`, `map` and `isinstance` run without a line
+# of Python in between.
 def _all(items: Iterable[Any], kind: type) -> bool:
-    # All of one type, hundreds of times per block: the set makes this run at the speed of C.
-    return all(issubclass(found, kind) for found in set(map(type, items)))
+    return all(map(isinstance, items, repeat(kind)))
 
 
-def _are_slots(part: Any) -> bool:
-    return (
-        isinstance(part, dict)
-        and _all(part, bytes)
-        and all(_maps(written, int, int) for written in part.values())
-    )
+def _map(part: dict[Any, Any], keys: type, values: type) -> bool:
+    return not part or (_all(part, keys) and _all(part.values(), values))
 
 
-def _are_cells(part: Any, observed: bool) -> bool:
-    if not isinstance(part, dict):
-        return False
-    for key, value in part.items():
-        address, field = key
-        if not isinstance(address, bytes) or not isinstance(value, _CELLS[field]):
+def _are_slots(part: dict[Any, Any]) -> bool:
+    for address, written in part.items():
+        if not (isinstance(address, bytes) and isinstance(written, dict)):
             return False
-        if field == BALANCE and not observed:  # balances are written as differences
+        for slot, value in written.items():
+            if not (isinstance(slot, int) and isinstance(value, int)):
+                return False
+    return True
+
+
+def _are_cells(part: dict[Any, Any]) -> bool:
+    for (address, field), value in part.items():
+        if not (isinstance(address, bytes) and isinstance(value, _CELLS[field])):
             return False
     return True
 
 
 def _are_traces(warm: Any, originals: Any) -> bool:
     set(warm)  # raises TypeError for what can be no member of a set
-    return isinstance(warm, tuple) and _maps(originals, tuple, int)
+    both = isinstance(warm, tuple) and isinstance(originals, dict)
+    return both and _map(originals, tuple, int)
 
 
-def _is_outcome(outcome: Outcome) -> bool:
-    return (
-        isinstance(outcome._error, VMError | None)
-        and all(isinstance(getattr(outcome, name), kind) for name, kind in _OUTCOMES)
-        and isinstance(outcome.create_address, bytes | None)
-        and all(map(_is_log, outcome.raw_log_entries))
-        and _all(outcome.accounts_for_deletion, bytes)
-        and _all(outcome.self_destruct_beneficiaries, bytes)
-        and _all(outcome.contracts_created, bytes)
-    )
-
-
-def _is_log(entry: Any) -> bool:
-    position, address, topics, data = entry
-    return (
-        isinstance(position, int)
-        and isinstance(address, bytes)
-        and isinstance(topics, tuple | list)
-        and _all(topics, int)
-        and isinstance(data, bytes)
-    )
+def _is_outcome(outcome: tuple[Any, ...]) -> bool:
+    if not all(map(isinstance, outcome, _OUTCOME)):
+        return False
+    for position, address, topics, data in outcome[_LOGS]:
+        if not (
+            isinstance(position, int)
+            and isinstance(address, bytes)
+            and isinstance(topics, tuple | list)
+            and _all(topics, int)
+            and isinstance(data, bytes)
+        ):
+            return False
+    return all(not addresses or _all(addresses, bytes) for addresses in outcome[_ADDRESSES])
 
 
 def flatten_effects(effects: Effects) -> tuple[Any, ...]:

@@ -629,8 +629,8 @@ class Bench:
         fault: Fault,
         *,
         scenario: str = "mixed",
-        transactions: int = 10,
-        blocks: int = 3,
+        transactions: int = 8,
+        blocks: int = 5,
         seed: int = 0,
     ) -> None:
         self.fault = fault
@@ -641,6 +641,7 @@ class Bench:
         self.phase = BEFORE
         self._struck: str | None = None
         self._detail = ""
+        self._found: set[bytes] = set()
         self._later: list[Callable[[], Any]] = []
         self._workload = workload(scenario, transactions, blocks, seed)
         self.expected = expected(scenario, transactions, blocks, seed)
@@ -732,6 +733,7 @@ class Bench:
     #
     def _start_over(self) -> None:
         self.disk = Disk(dict(self._workload.database))
+        self._found.clear()
         self.chain = self._chain_class(self.disk)
         self._next = 0
 
@@ -846,7 +848,7 @@ class Bench:
         stock = self._workload.chain_class(Disk(self.disk.content))
         header = stock.get_canonical_head()
         assert header.hash == head
-        assert whole(self.disk.content, header.state_root), "the state has a hole"
+        assert whole(self.disk.content, header.state_root, self._found), "the state has a hole"
         if head == wanted.hash:
             assert receipts_of(stock, stock.get_block_by_hash(head)) == wanted.receipts
         else:
@@ -896,32 +898,43 @@ def children() -> set[int]:
     return found
 
 
-def whole(content: dict[bytes, bytes], root: bytes) -> bool:
-    """Is every node, every storage trie and every code of this state there?"""
+def whole(content: dict[bytes, bytes], root: bytes, known: set[bytes] | None = None) -> bool:
+    """Is every node, every storage trie and every code of this state there?
+
+    ``known``: nodes below which everything was found earlier. It grows.
+    """
+    known = set() if known is None else known
+    seen: list[bytes] = []
     try:
-        for leaf in _leaves(content, root):
+        for leaf in _leaves(content, root, known, seen):
             _, _, storage_root, code_hash = rlp.decode(leaf)
             if code_hash != EMPTY_SHA3:
                 content[code_hash]
-            for _ in _leaves(content, storage_root):
+            for _ in _leaves(content, storage_root, known, seen):
                 pass
     except KeyError:
         return False
+    known.update(seen)
     return True
 
 
-def _leaves(content: dict[bytes, bytes], node: Any) -> Iterator[bytes]:
+def _leaves(
+    content: dict[bytes, bytes], node: Any, known: set[bytes], seen: list[bytes]
+) -> Iterator[bytes]:
     """The values of a trie, by the yellow paper alone (appendix D)."""
     if node in (b"", BLANK_ROOT_HASH):
         return
     if isinstance(node, bytes):
+        if node in known:
+            return
+        seen.append(node)
         node = rlp.decode(content[node])
     if len(node) == 17:
         for child in node[:16]:
-            yield from _leaves(content, child)
+            yield from _leaves(content, child, known, seen)
         if node[16]:
             yield node[16]
     elif node[0][0] & 0x20:
         yield node[1]
     else:
-        yield from _leaves(content, node[1])
+        yield from _leaves(content, node[1], known, seen)
