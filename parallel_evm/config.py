@@ -55,6 +55,12 @@ class ParallelConfig:
     """Run hot contracts as Python functions made from their bytecode, where all rules of the fork
     are py-evm's own. False: py-evm's interpreter loop runs everything."""
 
+    translation_cache: bool | str | os.PathLike[str] = True
+    """Keep what ``translate`` makes for processes to come. True: in the folder that the environment
+    variable ``PARALLEL_EVM_CACHE`` names, else in ``parallel-evm/translations`` of the user's cache
+    folder (``$XDG_CACHE_HOME`` or ``~/.cache``). A path: in this folder. False: nowhere. Only a
+    folder that is the user's own, and that nobody else may write to, is used."""
+
     direct: bool = True
     """Go about a transaction (validation, fees, refunds, clearing) in one pass instead of through
     py-evm's layers, from London on, where all rules are py-evm's own."""
@@ -84,6 +90,7 @@ class ParallelConfig:
             raise ConfigurationError(
                 f"ParallelConfig.on_block must be callable, not {self.on_block!r}"
             )
+        _require_folder("translation_cache", self.translation_cache)
         deadline = self.worker_deadline
         if (
             isinstance(deadline, bool)
@@ -101,3 +108,17 @@ def _require_int(name: str, value: object, minimum: int) -> None:
         raise ConfigurationError(
             f"ParallelConfig.{name} must be an integer of at least {minimum}, not {value!r}"
         )
+
+
+def _require_folder(name: str, value: object) -> None:
+    """True, False, or the path of a folder that may not be there yet."""
+    if isinstance(value, bool):
+        return
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(
+            f"ParallelConfig.{name} must be True, False or the path of a folder, not {value!r}"
+        )
+    path = os.path.expanduser(path)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ConfigurationError(f"ParallelConfig.{name}: {value!r} is not a folder")

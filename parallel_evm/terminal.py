@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parallel_evm.bench import mainnet, peers
-from parallel_evm.bench.blocks import INCLUDED, Measurement
+from parallel_evm.bench.blocks import Measurement
 from parallel_evm.bench.mainnet import Mainnet
 from parallel_evm.bench.peers import Peer
 from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
@@ -118,7 +118,7 @@ def show_measurements(
             f"{first.transactions} transactions a block, medians of {first.blocks} warm blocks; "
             "ratio = sequential time / parallel time."
         )
-    console.print(f"Included: {INCLUDED}.")
+        console.print(f"Included: {first.included}.")
     for version in sorted({other.version for other in others.values()}):
         console.print(f"{version}: {peers.INCLUDED}.")
 
@@ -161,7 +161,7 @@ def show_mainnet(console: Console, found: Mainnet) -> None:
             for check in block.differences:
                 _say(console, f"DIFFERENT: {block.source}: {check.name}: {check.detail}")
     _say(console, f"cold: first sight; warm: median of {found.repeats} replays after it.")
-    _say(console, f"Included: {mainnet.INCLUDED}.")
+    _say(console, f"Included: {found.included}.")
 
 
 def show_conformance(console: Console, found: Conformance) -> None:

@@ -30,6 +30,7 @@ from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
 from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
+from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
 from parallel_evm.workers.local import RuleBook
 from parallel_evm.workers.session import CannotServe, Pool
 from parallel_evm.workers.shared import pool_for
@@ -49,6 +50,7 @@ class Engine:
             translate=config.translate,
             direct=config.direct,
             fast_precompiles=config.fast_precompiles,
+            translation_cache=folder_of(config.translation_cache) if config.translate else None,
         )
         self._forecaster = None if config.backend == "serial" else Forecaster()
         self._pool: Pool | None = None
@@ -85,7 +87,7 @@ class Engine:
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
-            return execute(
+            done = execute(
                 vm,
                 transactions,
                 base_header,
@@ -97,6 +99,10 @@ class Engine:
                 backend=self.config.backend,
                 wants_report=self.config.on_block is not None,
             )
+            folder = self._liberties.translation_cache
+            if folder is not None:  # now, when nobody waits for a transaction
+                cache_at(folder).save(BLOCK_SECONDS)
+            return done
 
     def _reason_to_fall_back(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI

@@ -1,5 +1,6 @@
 """Lets tests import what they share (`tests.strategies`) under a bare ``pytest``, too."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 settings.register_profile(
     "mutation", derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _translations_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests neither use nor fill the user's translation cache; nor do processes that they start."""
+    os.environ["PARALLEL_EVM_CACHE"] = str(tmp_path_factory.mktemp("translations"))
 
 
 @pytest.fixture(scope="session", autouse=True)

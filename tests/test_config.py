@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,11 @@ from parallel_evm import ConfigurationError, ParallelConfig, ParallelEVMError
         ("worker_deadline", True),
         ("worker_deadline", float("nan")),
         ("worker_deadline", float("inf")),
+        ("translation_cache", None),
+        ("translation_cache", ""),
+        ("translation_cache", 1),
+        ("translation_cache", b"folder"),
+        ("translation_cache", "nul\0"),
     ],
 )
 def test_a_wrong_value_names_its_field(field: str, value: Any) -> None:
@@ -83,3 +89,12 @@ def test_a_replaced_value_is_validated_too() -> None:
     assert dataclasses.replace(config, workers=3).workers == 3
     with pytest.raises(ConfigurationError, match="workers"):
         dataclasses.replace(config, workers=0)
+
+
+def test_a_translation_cache_that_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigurationError, match=r"translation_cache: .*file.* is not a folder"):
+        ParallelConfig(translation_cache=file)
+    for value in (True, False, tmp_path, str(tmp_path / "to come"), "~"):
+        assert ParallelConfig(translation_cache=value).translation_cache == value

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from parallel_evm.bench.blocks import CACHED
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.replay import BlockReplay, Replays, Unusable, run_replay
 
 SUBSTANTIAL: Final = 20
 """Blocks with fewer transactions do not count in the medians."""
-INCLUDED: Final = (
+_INCLUDED: Final = (
     "apply_all_transactions, withdrawals and the state root: signature recovery, execution, "
     "receipts, blooms, tries; not headers, transaction and receipt roots, or the database; senders "
     "and state unknown in every run; the same keccak and coincurve on both sides"
@@ -60,6 +61,8 @@ class Mainnet:
 
     repeats: int
     sides: tuple[MainnetSide, ...]
+    translation_cache: bool = False
+    """Were translations taken from the disk?"""
 
     @property
     def exit_code(self) -> int:
@@ -70,13 +73,19 @@ class Mainnet:
     def unusable(self) -> list[Unusable]:
         return [r for r in self.sides[0].replays.results if isinstance(r, Unusable)]
 
+    @property
+    def included(self) -> str:
+        """What the figures stand for."""
+        return f"{_INCLUDED}; {CACHED[self.translation_cache]}"
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "workload": "mainnet",
+            "translation_cache": self.translation_cache,
             "warm_runs": self.repeats,
             "median_over": f"blocks of {SUBSTANTIAL} transactions and more",
             "sides": [side.to_dict() for side in self.sides],
-            "included": INCLUDED,
+            "included": self.included,
         }
 
 
@@ -103,9 +112,13 @@ def measure_mainnet(
     workers: Sequence[int],
     repeats: int,
     backend: str | None = None,
+    translation_cache: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Mainnet:
-    """Replay the blocks, with each number of workers, once cold and ``repeats`` times warm."""
+    """Replay the blocks, with each number of workers, once cold and ``repeats`` times warm.
+
+    ``translation_cache``: with what earlier processes have kept on disk.
+    """
     sides = []
     for count in workers:
         chosen = backend or ("serial" if count == 1 else "process")
@@ -113,8 +126,8 @@ def measure_mainnet(
         def hear(result: BlockReplay | Unusable, count: int = count) -> None:
             progress(f"mainnet: {result.source} done, workers: {count}")
 
-        with closing(Parallel(count, chosen)) as subject:
+        with closing(Parallel(count, chosen, translation_cache)) as subject:
             progress(f"mainnet: {len(folders)} blocks, workers: {count}")
             found = run_replay(folders, subject, progress=hear, repeats=repeats)
         sides.append(MainnetSide(count, chosen, found))
-    return Mainnet(repeats, tuple(sides))
+    return Mainnet(repeats, tuple(sides), translation_cache)

@@ -91,13 +91,21 @@ def bench(
         bool,
         typer.Option("--peers", help="Measure anvil as well (npm install @foundry-rs/anvil)."),
     ] = False,
+    translation_cache: Annotated[
+        bool,
+        typer.Option(
+            "--translation-cache/--no-translation-cache",
+            help="Use the translations of contracts that other processes have kept on disk.",
+        ),
+    ] = False,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
 
     Blocks are built once by stock py-evm and imported on all sides from their RLP; hashes are
     compared. Ratios above 1 mean that parallel-evm is faster. Without --backend, one worker runs
-    in this process (serial), more run in processes.
+    in this process (serial), more run in processes. *Cold* is without translations from the disk,
+    unless --translation-cache is given.
 
     With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
     contracts translated but state read anew. Ratios are given per block, and their median.
@@ -138,6 +146,7 @@ def bench(
                         blocks=blocks,
                         backend=side,
                         seed=seed,
+                        translation_cache=translation_cache,
                         progress=progress,
                     )
                 )
@@ -152,7 +161,12 @@ def bench(
                     )
             if recordings:
                 real = measure_mainnet(
-                    recordings, workers=counts, repeats=blocks, backend=side, progress=progress
+                    recordings,
+                    workers=counts,
+                    repeats=blocks,
+                    backend=side,
+                    translation_cache=translation_cache,
+                    progress=progress,
                 )
     except BlocksDiffer as error:
         complain(f"DIFFERENCE in {name}: {error}")

@@ -20,13 +20,21 @@ class Parallel:
     Pickles by its settings: in another process it starts with workers of its own.
     """
 
-    def __init__(self, workers: int = 2, backend: str = "process") -> None:
+    def __init__(
+        self, workers: int = 2, backend: str = "process", translation_cache: bool = False
+    ) -> None:
+        """``translation_cache``: may translations come from other processes, and go there?"""
         self._reports: list[BlockReport] = []
         self._made: dict[type[VirtualMachineAPI], type[VirtualMachineAPI]] = {}
         self._workers = workers
         self._backend = backend
+        self._translation_cache = translation_cache
         self._config = ParallelConfig(
-            workers=workers, backend=backend, min_transactions=1, on_block=self._reports.append
+            workers=workers,
+            backend=backend,
+            min_transactions=1,
+            on_block=self._reports.append,
+            translation_cache=translation_cache,
         )
 
     @property
@@ -59,5 +67,5 @@ class Parallel:
         self.renew()
         close()
 
-    def __reduce__(self) -> tuple[type[Parallel], tuple[int, str]]:
-        return type(self), (self._workers, self._backend)
+    def __reduce__(self) -> tuple[type[Parallel], tuple[int, str, bool]]:
+        return type(self), (self._workers, self._backend, self._translation_cache)

@@ -28,6 +28,7 @@ from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rul
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
 from parallel_evm.translator import has_stock_loop, translating
+from parallel_evm.translator.cache import cache_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Liberties:
     """Go about a transaction without py-evm's layers (London and later)."""
     fast_precompiles: bool = True
     """Precompiles through native libraries."""
+    translation_cache: str | None = None
+    """The folder where translations are kept for other processes."""
 
 
 class View(FlatState):
@@ -176,13 +179,18 @@ def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:
 
 
 def speculative_state(
-    state_class: Any, translate: bool = True, direct: bool = True, fast_precompiles: bool = True
+    state_class: Any,
+    translate: bool = True,
+    direct: bool = True,
+    fast_precompiles: bool = True,
+    translation_cache: str | None = None,
 ) -> Any:
     """The state class that speculations of ``state_class``'s transactions run on.
 
     With ``translate``, contracts run as Python functions where all rules are py-evm's own.
     ``direct``: where every rule is py-evm's own, go about it without py-evm's layers.
-    ``fast_precompiles``: likewise, with faster precompiles.
+    ``fast_precompiles``: likewise, with faster precompiles. ``translation_cache``: where what is
+    translated outlives the process.
     """
     state_bases: tuple[Any, ...] = (state_class,)
     namespace: dict[str, Any] = {
@@ -227,6 +235,7 @@ def speculative_state(
             },
         )
         if translate and has_stock_loop(derived):
-            derived = translating(derived, noted_sha3=sha3)
+            cache = None if translation_cache is None else cache_at(translation_cache)
+            derived = translating(derived, noted_sha3=sha3, cache=cache)
         namespace["computation_class"] = derived
     return type(state_class.__name__, state_bases, namespace)

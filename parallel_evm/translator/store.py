@@ -79,17 +79,23 @@ class Store:
             if folder is None:
                 return None
             try:
-                with open(os.open(name + _SUFFIX, _READ, dir_fd=folder), "rb") as file:
-                    status = os.fstat(file.fileno())
-                    if not stat.S_ISREG(status.st_mode) or _fault(status):
-                        return None
-                    data = file.read(LARGEST_FILE + 1)
-                    if time.time() - status.st_mtime > _REFRESH_SECONDS:
-                        with contextlib.suppress(OSError):
-                            os.utime(file.fileno())
-                        status = os.fstat(file.fileno())
+                opened = os.open(name + _SUFFIX, _READ, dir_fd=folder)
             except OSError:
                 return None
+            try:
+                status = os.fstat(opened)
+                if not stat.S_ISREG(status.st_mode) or _fault(status):
+                    return None
+                with open(opened, "rb", closefd=False) as file:
+                    data = file.read(LARGEST_FILE + 1)
+                if time.time() - status.st_mtime > _REFRESH_SECONDS:
+                    with contextlib.suppress(OSError):
+                        os.utime(opened)
+                    status = os.fstat(opened)
+            except OSError:
+                return None
+            finally:
+                os.close(opened)
             content = data[len(_MAGIC) + _DIGEST :]
             if data[: len(_MAGIC) + _DIGEST] != _head(name, content):
                 with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
 """The pools of this process, shared by every chain that is configured alike.
 
-This is the one place with state of its own at module level: worker processes are a resource of
-the process, like its file descriptors, and must be found again by every chain and closed at exit.
+State of its own at module level (as only `translator.cache` has it, too): worker processes are a
+resource of the process, like its file descriptors, and must be found again by every chain and
+closed at exit.
 """
 
 from __future__ import annotations

@@ -29,9 +29,12 @@ from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.replica import Replica, Want
 from parallel_evm.state.source import Account
+from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
 
 SIGN_OF_LIFE_SECONDS = 0.25
+IDLE_SECONDS = 0.02
+"""A worker that nobody has called for so long has time to save its translations."""
 FLUSH_SECONDS = 0.004
 """Results are sent together, but not held back for longer than this."""
 REPLICAS = 4
@@ -59,6 +62,7 @@ def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> N
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     use_fast_keccak()
+    cache_at.cache_clear()  # what the coordinator has not saved yet is the coordinator's to save
     gc.freeze()  # what was inherited is never garbage: do not touch its pages
     threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
@@ -79,6 +83,8 @@ class Worker:
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
         self._rules: dict[int, Any] = {}
+        self._caches: set[Cache] = set()
+        """Where this worker's translations are kept."""
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
         self._speculator: Speculator | None = None
@@ -105,11 +111,14 @@ class Worker:
             elif tag == wire.RUN:
                 self._run(*message[1:])
             elif tag == wire.STOP:
+                for cache in self._caches:
+                    cache.save(EXIT_SECONDS, last=True)
                 return
 
     def _next(self) -> tuple[Any, ...]:
         if self._deferred:
             return self._deferred.popleft()
+        self._save_until_called()
         return self._receive()
 
     def _receive(self) -> tuple[Any, ...]:
@@ -121,6 +130,15 @@ class Worker:
             raise
         except Exception as error:
             raise SystemExit(OUT_OF_STEP) from error
+
+    def _save_until_called(self) -> None:
+        """Keep new translations while there is nothing else to do, one program at a time."""
+        while True:
+            pauses = [pause for cache in self._caches if (pause := cache.pause()) is not None]
+            if not pauses or self._conn.poll(max(IDLE_SECONDS, min(pauses))):
+                return
+            for cache in self._caches:
+                cache.save(0)
 
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
@@ -145,6 +163,8 @@ class Worker:
             if rules is not None:
                 state_class, liberties = cloudpickle.loads(rules)
                 self._rules[token] = speculative_state(state_class, **asdict(liberties))
+                if liberties.translation_cache is not None:
+                    self._caches.add(cache_at(liberties.translation_cache))
                 while len(self._rules) > RULES:
                     del self._rules[next(iter(self._rules))]
             if replica is None or changes is None:

@@ -32,16 +32,26 @@ def test_demo_shows_a_table() -> None:
     assert "hottest storage slots" in result.output
 
 
-def test_bench_prints_ratios_and_writes_json(tmp_path) -> None:
-    file = tmp_path / "figures.json"
-    arguments = ["bench", "transfers", "--txs", "6", "--blocks", "1", "--workers", "1"]
+def test_bench_prints_ratios_and_writes_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache = tmp_path / "figures.json", tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    monkeypatch.setenv("PARALLEL_EVM_CACHE", str(cache))
+    monkeypatch.setattr("parallel_evm.translator.cache.SAVE_SECONDS", 0.0)
+    arguments = ["bench", "erc20", "--txs", "24", "--blocks", "1", "--workers", "1"]
     result = runner.invoke(app, [*arguments, "--json", str(file)])
     assert result.exit_code == 0, result.output
     (figures,) = json.loads(file.read_text())
-    assert figures["workload"] == "transfers"
+    assert figures["workload"] == "erc20"
     assert figures["sequential_ms"] > 0
     assert figures["sides"][0]["warm_ratio"] > 0
     assert "signature recovery" in figures["included"]
+    assert "no translation is taken from disk" in figures["included"]
+    assert figures["translation_cache"] is False
+    assert not list(cache.iterdir())
+    assert runner.invoke(app, [*arguments, "--translation-cache"]).exit_code == 0
+    assert list(cache.iterdir())
 
 
 CASE = (

@@ -1,0 +1,493 @@
+"""Translations that outlive the process: used as they were made, elsewhere and later."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth.vm import forks, opcode_values
+from eth.vm.logic import arithmetic
+from eth.vm.opcode import as_opcode
+
+import parallel_evm.translator.cache as cache_module
+from parallel_evm import ParallelConfig, close, parallelize
+from parallel_evm.conformance.programs import Programs, Rules
+from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.translator import translating
+from parallel_evm.translator.cache import Cache, folder_of, identity
+from parallel_evm.translator.program import FREE_TRACES
+from parallel_evm.translator.trace import Trace
+from parallel_evm.workloads import build
+
+pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
+
+# Counts slot 0 up, three times; then calls somebody, hashes and logs.
+COUNTER = bytes.fromhex(
+    "6003 5b 60005460010160005560019003 80600257"
+    "6000600060006000600073" + "a2" * 20 + "5af1 31 3d 60005260206000 20 60206000a1"
+    "5b60405160005500"
+)
+THREE_WAYS = bytes.fromhex("600035 56" + "5b6001600101600055 00" * 3)
+WAYS = [(4 + 10 * number).to_bytes(32, "big") for number in range(3)]
+OTHER = bytes.fromhex("600035600757fe5b600180600d57fe5b60005260206000f3")
+
+
+class Counting(Cache):
+    """Knows how many functions were translated where it is used."""
+
+    made = 0
+
+    def remember(self, record: Any) -> None:
+        self.made += 1
+        super().remember(record)
+
+
+class Process:
+    """A fork's rules as a process of its own would have them: all that it shares is the folder."""
+
+    def __init__(self, lab: Any, folder: Path, fork: str = "cancun", threshold: int = 1) -> None:
+        self.cache = Counting(str(folder))
+        self.twins = lab.Twins(fork, threshold)
+        self.run_by(
+            translating(
+                lab.state_class_of(fork).computation_class, threshold=threshold, cache=self.cache
+            )
+        )
+
+    def run_by(self, rules: Any) -> None:
+        self.twins.programs = rules.programs
+        self.twins.fast = type("Fast", (self.twins.fast,), {"computation_class": rules})
+
+    def save(self) -> None:
+        self.cache.save(5.0, last=True)
+
+    @property
+    def made(self) -> int:
+        return self.cache.made
+
+    @property
+    def functions(self) -> set[tuple[bytes, int]]:
+        return {(p._content, pc) for p in self.twins.programs for pc in p.functions}
+
+
+@pytest.fixture
+def process(lab: Any, tmp_path: Path) -> Callable[..., Process]:
+    return lambda *arguments: Process(lab, tmp_path / "translations", *arguments)
+
+
+def world_of(lab: Any, code: bytes) -> Any:
+    return lab.World({lab.ADDRESSES[0]: code, lab.ADDRESSES[1]: bytes.fromhex("3360005500")}, {})
+
+
+def test_what_one_has_translated_the_next_one_runs_at_once(
+    lab: Any, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = process("cancun", 16)
+    world = world_of(lab, COUNTER)
+    for _ in range(40):
+        assert not first.twins.differences(world)
+    assert first.made > 2
+    first.save()
+
+    def never(*arguments: Any) -> None:
+        raise AssertionError("translated again")
+
+    monkeypatch.setattr(Trace, "__init__", never)
+    second = process("cancun", 16)
+    assert not second.twins.differences(world)
+    assert second.functions <= first.functions
+    for program in second.twins.programs:  # asked for once each, and nothing was interpreted
+        assert program._cold_visits == len(program.functions) > 0
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from parallel_evm.translator import translating
+from parallel_evm.translator.cache import cache_at
+from parallel_evm.translator.trace import Trace
+from tests.translator import conftest as lab
+twins = lab.Twins("cancun", 1)
+rules = lab.state_class_of("cancun").computation_class
+rules = translating(rules, threshold=1, cache=cache_at({folder!r}))
+twins.fast = type("Fast", (twins.fast,), {{"computation_class": rules}})
+made = []
+first = Trace.__init__
+Trace.__init__ = lambda *arguments: made.append(first(*arguments))
+code, callee = bytes.fromhex({code!r}), bytes.fromhex("3360005500")
+world = lab.World({{lab.ADDRESSES[0]: code, lab.ADDRESSES[1]: callee}}, {{}})
+assert not twins.differences(world)
+facts = twins.run(twins.fast, world, gas=30_000).facts
+facts["warm"] = sorted(facts["warm"], key=repr)
+print(len(made), sum(len(program.functions) for program in rules.programs), facts)
+"""
+
+
+@pytest.mark.slow
+def test_from_one_python_process_to_another(lab: Any, tmp_path: Path) -> None:
+    """Written at exit, without anybody asking for it."""
+    root = str(Path(__file__).parents[2])
+    script = SCRIPT.format(root=root, folder=str(tmp_path / "kept"), code=COUNTER.hex())
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-W", "error::ResourceWarning", "-c", script],
+            capture_output=True,
+            text=True,
+            cwd=root,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        said.append(done.stdout.split(" ", 2))
+    assert int(said[0][0]) == int(said[0][1]) >= 2
+    assert said[1] == ["0", said[0][1], said[0][2]]
+
+
+def some_programs(lab: Any, fork: str, seed: int) -> tuple[list[bytes], random.Random]:
+    chance = random.Random(f"{fork} {seed}")
+    if chance.random() < 0.5:
+        soup = lab.Soup(chance, fork)
+        return [soup.program() for _ in range(3)], chance
+    programs = Programs(chance, Rules.of(fork), lab.ADDRESSES)
+    return [programs.program() for _ in range(3)], chance
+
+
+def check_cold_and_loaded(lab: Any, process: Callable[..., Process], fork: str, seeds: int) -> None:
+    """The same programs in two processes; the second one loads what the first one has made."""
+    processes = []
+    for _ in range(2):
+        one = process(fork)
+        for seed in range(seeds):
+            codes, chance = some_programs(lab, fork, seed)
+            lab.check(one.twins, codes[0], chance, codes[1:])
+        one.save()
+        processes.append(one)
+    first, second = processes
+    assert first.made > seeds
+    # Some: branches are known from the start now, so that functions begin and end elsewhere.
+    assert second.made < 0.2 * first.made
+    assert second.twins.translated - second.made > 0.5 * first.made
+
+
+@pytest.mark.parametrize("fork", ("frontier", "byzantium", "istanbul", "london", "prague"))
+def test_random_programs_cold_and_loaded(
+    lab: Any, process: Callable[..., Process], fork: str
+) -> None:
+    check_cold_and_loaded(lab, process, fork, 8)
+
+
+@pytest.mark.slow
+def test_many_random_programs_cold_and_loaded(lab: Any, process: Callable[..., Process]) -> None:
+    for fork in lab.FORKS:
+        check_cold_and_loaded(lab, process, fork, 30)
+
+
+def opcodes_of(fork: str) -> dict[int, Any]:
+    vm: Any = getattr(forks, f"{fork}VM")
+    opcodes: dict[int, Any] = vm.get_state_class().computation_class.opcodes
+    return opcodes
+
+
+def test_every_opcode_table_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [opcodes_of(fork) for fork in ("Frontier", "Istanbul", "Berlin", "London", "Prague")]
+    speculative = speculative_state(forks.PragueVM.get_state_class()).computation_class.opcodes
+    noted = {**speculative, opcode_values.SHA3: tables[-1][opcode_values.SHA3]}
+    names = [identity(table, table) for table in tables]
+    names += [identity(speculative, speculative), identity(speculative, noted)]
+    assert None not in names
+    assert len(set(names)) == len(names)
+    assert names == [
+        *(identity(table, table) for table in tables),
+        identity(speculative, speculative),
+        identity(speculative, noted),
+    ]
+    monkeypatch.setattr(cache_module, "VERSION", b"another")
+    assert identity(tables[0], tables[0]) not in names
+
+
+@pytest.mark.parametrize(
+    ("value", "operation"),
+    [
+        (opcode_values.ADD, as_opcode(arithmetic.add, "ADD", 3)),
+        (0x0C, as_opcode(arithmetic.add, "MORE", 3)),
+        (opcode_values.ADD, opcodes_of("Cancun")[opcode_values.MUL]),
+        (opcode_values.SELFDESTRUCT, lambda computation: None),
+    ],
+)
+def test_an_opcode_that_is_not_py_evms_keeps_away_from_the_disk(
+    lab: Any, tmp_path: Path, value: int, operation: Any
+) -> None:
+    table = {**opcodes_of("Cancun"), value: operation}
+    assert identity(table, table) is None
+    one = Process(lab, tmp_path / "translations")
+    custom = type("Custom", (lab.state_class_of("cancun").computation_class,), {"opcodes": table})
+    fast = translating(custom, threshold=1, cache=one.cache)
+    one.run_by(fast)
+    one.twins.run(one.twins.fast, world_of(lab, COUNTER))
+    assert sum(len(program.functions) for program in fast.programs) >= 2
+    one.save()
+    assert not (tmp_path / "translations").exists()
+
+
+def test_the_version_follows_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(cache_module.__file__).parent
+    copy = tmp_path / "translator"
+    shutil.copytree(home, copy)
+    monkeypatch.setattr(cache_module, "__file__", str(copy / "cache.py"))
+    assert cache_module._version() == cache_module.VERSION is not None
+    trace = copy / "trace.py"
+    trace.write_text(trace.read_text() + "\n# another remark\n")
+    assert cache_module._version() not in (cache_module.VERSION, None)
+    monkeypatch.setattr(cache_module, "__file__", str(tmp_path / "no sources" / "cache.pyc"))
+    assert cache_module._version() is None
+
+
+def test_another_version_translates_for_itself(
+    lab: Any, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(lab, COUNTER)
+    first = process()
+    first.twins.run(first.twins.fast, world)
+    first.save()
+    monkeypatch.setattr(cache_module, "VERSION", b"another")
+    second = process()
+    assert not second.twins.differences(world)
+    assert second.made == first.made
+    monkeypatch.setattr(cache_module, "VERSION", None)
+    assert identity(opcodes_of("Cancun"), opcodes_of("Cancun")) is None
+
+
+def test_a_damaged_file_is_translated_again(
+    lab: Any, process: Callable[..., Process], tmp_path: Path
+) -> None:
+    world = world_of(lab, COUNTER)
+    first = process()
+    first.twins.run(first.twins.fast, world)
+    first.save()
+    for file in (tmp_path / "translations").iterdir():
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        file.write_bytes(content)
+    second = process()
+    assert not second.twins.differences(world)
+    assert second.made == first.made > 0
+    second.save()
+    third = process()
+    assert not third.twins.differences(world)
+    assert third.made == 0
+
+
+def test_hot_code_asks_whether_another_process_was_faster(
+    lab: Any, process: Callable[..., Process]
+) -> None:
+    world = world_of(lab, OTHER)
+    slow, fast = process("cancun", 3), process("cancun", 1)
+    slow.twins.run(slow.twins.fast, world, data=b"\1" * 32)
+    fast.twins.run(fast.twins.fast, world, data=b"\1" * 32)
+    fast.save()
+    for _ in range(2):
+        assert not slow.twins.differences(world, data=b"\1" * 32)
+    assert slow.functions == fast.functions
+    assert (slow.made, fast.made) == (0, len(fast.functions))
+
+
+def test_translations_of_several_processes_come_together(
+    lab: Any, process: Callable[..., Process]
+) -> None:
+    """Three ways through one contract, each taken in a process of its own at the same time."""
+    world = world_of(lab, THREE_WAYS)
+    processes = [process() for _ in WAYS]
+    for one, way in zip(processes, WAYS, strict=True):
+        assert not one.twins.differences(world, data=way)
+    for one in processes:
+        one.save()
+    later = process()
+    for way in WAYS:
+        assert not later.twins.differences(world, data=way)
+    assert later.made == 0
+    assert later.functions == set().union(*(one.functions for one in processes))
+
+
+def test_a_loaded_program_may_translate_as_little_as_any(
+    lab: Any, process: Callable[..., Process]
+) -> None:
+    """Three hundred blocks that come by once hot: FREE_TRACES of them, and no more."""
+    blocks = 300
+    world = world_of(lab, bytes.fromhex("60003556") + b"\x5b\x00" * blocks)
+    made = []
+    for start in (0, 100, 200):
+        one = process("cancun", 2)
+        for block in range(start, start + 100):
+            for _ in range(2):
+                one.twins.run(one.twins.fast, world, data=(4 + 2 * block).to_bytes(32, "big"))
+        one.save()
+        made.append(one.made)
+        assert one.made <= FREE_TRACES + 100 * 2 * 2 // (4 * 2)
+    assert min(made) >= FREE_TRACES
+    last = process("cancun", 2)
+    for block in range(blocks):
+        last.twins.run(last.twins.fast, world, data=(4 + 2 * block).to_bytes(32, "big"))
+    assert len(last.functions) > made[0] + 10  # some of each process's
+
+
+def test_a_program_is_kept_only_so_far(
+    lab: Any, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "MAX_TRANSLATIONS", 3)
+    made = []
+    for _ in range(2):
+        one = process()
+        for way in WAYS:
+            assert not one.twins.differences(world_of(lab, THREE_WAYS), data=way)
+        made.append(one.made)
+        one.save()
+    assert made == [4, 1]
+
+
+def test_when_new_translations_are_written(
+    lab: Any, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    one = process()
+    assert one.cache.pause() is None
+    one.twins.run(one.twins.fast, world_of(lab, COUNTER))
+    assert one.cache.pause() == cache_module.SAVE_SECONDS
+    one.cache.save(1.0)
+    assert not (tmp_path / "translations").exists()  # too early
+    now[0] += cache_module.SAVE_SECONDS
+    assert one.cache.pause() == 0
+    one.cache.save(-1.0)  # no time at all: one program is written all the same
+    assert len(list((tmp_path / "translations").iterdir())) == 1
+    assert one.cache.pause() == 0  # the other one is still to be written
+    one.cache.save(-1.0)
+    assert one.cache.pause() is None
+    assert len(list((tmp_path / "translations").iterdir())) == 2
+
+
+def test_nobody_waits_for_another_writer_but_at_the_end(
+    lab: Any, process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cache_module, "SAVE_SECONDS", 0.0)
+    one, other = process(), process()
+    one.twins.run(one.twins.fast, world_of(lab, OTHER))
+    folder = tmp_path / "translations"
+    with other.cache.store.locked() as is_alone:
+        assert is_alone
+        one.cache.save(1.0)
+        assert not list(folder.iterdir())
+        assert one.cache.pause() is not None
+        started = time.monotonic()
+        one.cache.save(0.1, last=True)
+        assert 0.1 <= time.monotonic() - started < 5
+    one.cache.save(0.1, last=True)
+    assert one.cache.pause() is None
+    assert list(folder.iterdir())
+
+
+def test_what_cannot_be_written_is_forgotten(
+    lab: Any, process: Callable[..., Process], tmp_path: Path
+) -> None:
+    (tmp_path / "translations").write_text("in the way")
+    one = process()
+    assert not one.twins.differences(world_of(lab, COUNTER))
+    assert one.made > 0
+    one.save()
+    assert one.cache.pause() is None
+
+
+# -- chains and settings -------------------------------------------------------------------------
+
+
+def import_blocks(folder: Any, backend: str = "serial", **settings: Any) -> None:
+    """A few blocks; their hashes are what stock py-evm says."""
+    scene = build("erc20", transactions=24, accounts=12, blocks=2)
+    builder = scene.open()
+    config = ParallelConfig(
+        backend=backend, workers=2, min_transactions=1, translation_cache=folder, **settings
+    )
+    chain = scene.open(parallelize(scene.chain_class, config=config))
+    for batch in scene.blocks:
+        block = builder.mine_all(batch)[0].imported_block
+        assert chain.import_block(block).imported_block.hash == block.hash
+    if backend == "process":
+        close()
+    else:
+        for cached in (folder, folder_of(True)):
+            if isinstance(cached, str | Path):
+                cache_module.cache_at(str(cached)).save(5.0, last=True)
+
+
+@pytest.mark.parametrize("backend", ("serial", "thread", "process"))
+def test_chains_keep_and_use_translations(
+    tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kept"
+    import_blocks(folder, backend)
+    files = {file: file.stat().st_mtime_ns for file in folder.glob("*.traces")}
+    assert files
+    if backend == "serial":  # nothing is left to be translated
+
+        def never(*arguments: Any) -> None:
+            raise AssertionError("translated again")
+
+        cache_module.cache_at.cache_clear()
+        monkeypatch.setattr(Trace, "__init__", never)
+    import_blocks(folder, backend)
+    assert files.items() <= {file: file.stat().st_mtime_ns for file in folder.iterdir()}.items()
+
+
+@pytest.mark.parametrize(
+    ("setting", "settings"), [(False, {}), (True, {"translate": False})], ids=("cache", "translate")
+)
+def test_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool, settings: dict[str, bool]
+) -> None:
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("PARALLEL_EVM_CACHE", str(folder))
+    for backend in ("serial", "process"):
+        import_blocks(setting, backend, **settings)
+        assert not folder.exists()
+    import_blocks(True)
+    assert list(folder.iterdir())
+
+
+def test_which_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("PARALLEL_EVM_CACHE", str(tmp_path / "own"))
+    assert folder_of(False) is None
+    assert folder_of(tmp_path / "given") == str(tmp_path / "given")
+    assert folder_of("~/given") == str(tmp_path / "home" / "given")
+    assert folder_of(True) == str(tmp_path / "own")
+    monkeypatch.setenv("PARALLEL_EVM_CACHE", "")
+    assert folder_of(True) == str(tmp_path / "xdg" / "parallel-evm" / "translations")
+    for useless in ("", "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", useless)
+        usual = tmp_path / "home" / ".cache" / "parallel-evm" / "translations"
+        assert folder_of(True) == str(usual)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_safe_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "open to all"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        import_blocks(folder)
+        import_blocks(folder)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the translation cache {folder} is not used: others may write to it (mode 777)"
+    ]
+    assert not list(folder.iterdir())
