@@ -68,10 +68,14 @@ class ParallelConfig:
     fast_precompiles: bool = True
     """Compute precompiles through native libraries where the precompile is py-evm's own."""
 
+    incremental: bool = True
+    """Build a pending block (``MiningChain.apply_transaction``) in steps that do not grow with it,
+    where the chain's method is py-evm's own."""
+
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)
         _require_int("min_transactions", self.min_transactions, minimum=1)
-        for name in ("translate", "direct", "fast_precompiles"):
+        for name in ("translate", "direct", "fast_precompiles", "incremental"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"ParallelConfig.{name} must be True or False, not {getattr(self, name)!r}"

@@ -26,6 +26,7 @@ from parallel_evm.errors import PoolClosedError
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
+from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
 from parallel_evm.speculation.rules import Liberties, lean_methods
@@ -213,6 +214,8 @@ def _parallel_chain(chain: Any, engine: Engine) -> Any:
             wrapped[vm] = _parallel_vm(vm, engine)
         configuration.append((start_block, wrapped[vm]))
     bases = (chain,) if issubclass(chain, LeanImport) else (LeanImport, chain)
+    if builds_pending_blocks(chain):
+        bases = (LeanPending, *bases)
     namespace = {
         "vm_configuration": tuple(configuration),
         "chaindb_class": lean_chaindb(chain.chaindb_class),

@@ -1,6 +1,6 @@
 """Changing many keys of a trie at once, from the leaves up.
 
-Responsible for: `update` and `index_trie`.
+Responsible for: `update`, `index_trie` and `add_to_index_trie`.
 Talks to: a `NodeSource`, for the nodes on the way to a changed key and no others.
 Never: encodes or hashes a node that the new trie does not keep.
 
@@ -76,11 +76,17 @@ def index_trie(items: Sequence[bytes]) -> TrieUpdate:
 
     The key of an item is the RLP of its index. Equal to `eth.db.trie.make_trie_root_and_nodes`.
     """
-    changes = {
-        string_item(index.to_bytes((index.bit_length() + 7) // 8, "big")): item
-        for index, item in enumerate(items)
-    }
+    changes = {_index_key(index): item for index, item in enumerate(items)}
     return update(_no_nodes, BLANK_ROOT_HASH, changes)
+
+
+def add_to_index_trie(source: NodeSource, root: bytes, index: int, item: bytes) -> TrieUpdate:
+    """The same for one more item. `TrieUpdate.nodes` are the new nodes only."""
+    return update(source, root, {_index_key(index): item})
+
+
+def _index_key(index: int) -> bytes:
+    return string_item(index.to_bytes((index.bit_length() + 7) // 8, "big"))
 
 
 def _no_nodes(digest: bytes) -> bytes:
