@@ -21,6 +21,7 @@ from parallel_evm.conformance.replay import BlockReplay, Replays
 from parallel_evm.conformance.subject import Account
 from parallel_evm.demo import Demonstration
 
+OTHERWISE = "and the executor otherwise"
 REASON_WIDTH = 300
 """Why stock py-evm fails a case can be long; the JSON has it in full."""
 
@@ -178,6 +179,9 @@ def show_conformance(console: Console, found: Conformance) -> None:
         for verdict in Verdict
         if found.count(verdict) or verdict in (Verdict.PASSED, Verdict.FAILED)
     )
+    differing = sum(result.differs_from_stock for result in found.results)
+    if differing:
+        counted += f" ({differing} of them {OTHERWISE})"
     _say(
         console, f"{found.subject}: {len(found.results)} cases in {found.seconds:.1f} s: {counted}"
     )
@@ -214,6 +218,8 @@ def _show_verdicts(console: Console, what: str, rows: Mapping[str, Counter[Verdi
 
 def _told(result: CaseResult) -> str:
     word = _VERDICTS[result.verdict]
+    if result.differs_from_stock:
+        word += f", {OTHERWISE}"
     case = result.case
     failed = result.verdict is Verdict.FAILED
     detail = result.detail if failed else _shorter(result.detail, REASON_WIDTH)

@@ -5,10 +5,8 @@ Each hands the work to its engine in `parallel_evm.conformance` and shows what c
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace as changed
 from pathlib import Path
 from typing import Annotated
 
@@ -28,18 +26,18 @@ from parallel_evm.cli.manners import (
 )
 from parallel_evm.config import ParallelConfig
 from parallel_evm.conformance.blocktests import (
-    CaseId,
     CaseResult,
-    Discovery,
+    Conformance,
     Verdict,
     discover,
+    holds_cases,
     run_conformance,
 )
 from parallel_evm.conformance.fetch import fetch_block
 from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
 from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import FORKS
+from parallel_evm.conformance.recording import FORKS, Recording
 from parallel_evm.conformance.replay import BlockReplay, Unusable, run_replay
 from parallel_evm.terminal import show_conformance, show_fuzzing, show_replays
 
@@ -85,7 +83,7 @@ def conform(
     """
     with working() as say:
         say("looking for cases")
-        discovery = _discover(paths, match, sample)
+        discovery = discover(paths, match, sample)
     total = len(discovery.cases) + len(discovery.unusable)
     done = failed = 0
     with (
@@ -100,14 +98,11 @@ def conform(
             advance(done, f"{done}/{total}, {failed} failed, {result.case}")
 
         found = run_conformance(discovery, subject, jobs, hear)
-    show_conformance(screen(), found)
-    bad = [result for result in found.results if result.verdict in BAD_INPUT]
-    for result in bad:
-        complain(_where(result))
+    exit_code = _show_cases(found)
     if not found.results:
         complain("no case to run" + (f" that matches {match!r}" if match is not None else ""))
     write_json(json_file, found.to_dict())
-    raise typer.Exit(found.exit_code or (2 if bad else 0))
+    raise typer.Exit(exit_code)
 
 
 def replay(
@@ -115,7 +110,7 @@ def replay(
         list[str],
         typer.Argument(
             metavar="BLOCK_FOLDER",
-            help="Folders with block.json and prestate.json, or JSON cases; with --rpc a NUMBER.",
+            help="Folders with block.json and prestate.json, cases of fuzz; with --rpc a NUMBER.",
         ),
     ],
     workers: WorkersOption = None,
@@ -139,7 +134,8 @@ def replay(
     A folder holds block.json (eth_getBlockByNumber with full transactions), prestate.json (geth's
     prestateTracer, or debug_traceBlockByNumber's list of it) and, if the block asks BLOCKHASH,
     block_hashes.json. Stock py-evm is held against the header, the parallel run against stock
-    py-evm: receipts, logs, outputs, errors, state root. Cases that fuzz wrote are taken too.
+    py-evm: receipts, logs, outputs, errors, state root. Cases that fuzz wrote are taken too, blocks
+    and chains (these are run as conform runs them).
 
     Exit code: 0 all equal, 1 a difference, 2 input that cannot be used (the rest is run).
 
@@ -148,7 +144,7 @@ def replay(
     ```
     parallel-evm replay mainnet/*
     parallel-evm replay mainnet/19932703 --workers 4 --json result.json
-    parallel-evm replay differences/block-0-17.json --backend serial
+    parallel-evm replay differences/*.json --backend serial
     parallel-evm replay --rpc http://127.0.0.1:8545 19932703 --save blocks/19932703
     ```
     """
@@ -156,29 +152,42 @@ def replay(
         fail(f"--fork: unknown fork {fork!r}; one of {', '.join(FORKS)}")
     if rpc is None and save is not None:
         fail("--save: there is nothing to save without --rpc")
-    with tempfile.TemporaryDirectory(prefix="parallel-evm-") as scratch:
-        if rpc is None:
-            folders = [Path(block) for block in blocks]
-        else:
-            folders = [_fetch(rpc, blocks, save or Path(scratch) / "block", fork)]
-        done = 0
-        with (
-            _subject(workers, backend) as subject,
-            progress_bar("replay", len(folders)) as advance,
-        ):
+    chains: list[Path] = []
+    recorded: list[Path | Recording] = []
+    if rpc is None:
+        for path in map(Path, blocks):
+            (chains if path.is_file() and holds_cases(path) else recorded).append(path)
+    else:
+        recorded.append(_fetch(rpc, blocks, save, fork))
+    tests = discover(chains)
+    total = len(recorded) + len(tests.cases)
+    done = 0
+    with (
+        _subject(workers, backend) as subject,
+        progress_bar("replay", total) as advance,
+    ):
 
-            def hear(result: BlockReplay | Unusable) -> None:
-                nonlocal done
-                done += 1
-                advance(done, f"{done}/{len(folders)}, {result.source}")
+        def hear(result: BlockReplay | Unusable | CaseResult) -> None:
+            nonlocal done
+            done += 1
+            source = result.case if isinstance(result, CaseResult) else result.source
+            advance(done, f"{done}/{total}, {source}")
 
-            found = run_replay(folders, subject, fork, hear)
-    show_replays(screen(), found)
+        found = run_replay(recorded, subject, fork, hear)
+        played = run_conformance(tests, subject, progress=hear)
+    exit_codes = set()
+    written = found.to_dict()
+    if recorded:
+        show_replays(screen(), found)
+        exit_codes.add(found.exit_code)
     for result in found.results:
         if isinstance(result, Unusable):
             complain(result.reason)
-    write_json(json_file, found.to_dict())
-    raise typer.Exit(found.exit_code)
+    if chains:
+        exit_codes.add(_show_cases(played))
+        written["chains"] = played.to_dict()
+    write_json(json_file, written)
+    raise typer.Exit(1 if 1 in exit_codes else max(exit_codes))
 
 
 def fuzz(
@@ -198,7 +207,7 @@ def fuzz(
     Random and mutated bytecode, contracts that call, create and destroy each other, access lists,
     authorisations, blobs, precompiles, contracts that branch on what they see; single blocks, and
     chains in which a branch is overtaken. A difference is cut down to the smallest case that shows
-    it and written as JSON: a block for replay, a chain for conform.
+    it and written as JSON, for replay.
 
     Exit code: 0 nothing found, 1 a difference, 2 input that cannot be used.
 
@@ -207,8 +216,7 @@ def fuzz(
     ```
     parallel-evm fuzz
     parallel-evm fuzz --seconds 3600 --seed 7 --workers 4 --save found
-    parallel-evm replay found/block-7-121.json
-    parallel-evm conform found/chain-7-123.json
+    parallel-evm replay found/block-7-121.json found/chain-7-123.json
     ```
     """
     if save.exists() and not save.is_dir():
@@ -239,20 +247,13 @@ def _subject(workers: int | None, backend: Backend | None) -> Iterator[Parallel]
         yield subject
 
 
-def _discover(paths: Sequence[Path], match: str | None, sample: int | None) -> Discovery:
-    """The cases in the paths; a path that is none spoils only itself."""
-    unusable: list[CaseResult] = []
-    usable = list(paths)
-    while True:
-        try:
-            found = discover(usable, match, sample)
-        except InputError as problem:
-            # It names the path that it stumbled over.
-            usable = [path for path in usable if str(path) != problem.file]
-            case = CaseId(Path(problem.file), "", "")
-            unusable.append(CaseResult(case, Verdict.ERROR, problem.reason))
-        else:
-            return changed(found, unusable=(*unusable, *found.unusable))
+def _show_cases(found: Conformance) -> int:
+    """Show what became of test cases, and a line for each that cannot be used; the exit code."""
+    show_conformance(screen(), found)
+    bad = [result for result in found.results if result.verdict in BAD_INPUT]
+    for result in bad:
+        complain(_where(result))
+    return found.exit_code or (2 if bad else 0)
 
 
 def _where(result: CaseResult) -> str:
@@ -263,7 +264,7 @@ def _where(result: CaseResult) -> str:
     return f"{place}: {field}{result.detail}"
 
 
-def _fetch(url: str, numbers: Sequence[str], folder: Path, fork: str | None) -> Path:
+def _fetch(url: str, numbers: Sequence[str], folder: Path | None, fork: str | None) -> Recording:
     if len(numbers) != 1:
         fail("--rpc: takes one block NUMBER")
     try:

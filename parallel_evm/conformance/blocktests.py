@@ -193,30 +193,33 @@ def discover(
 
     `match` keeps the cases whose file path and name contain the text, or match it as a shell
     pattern. `sample` keeps that many, chosen by `seed` so that folders and networks are all
-    represented as far as the number reaches. Raises InputError for a path that does not exist and
-    for a folder that holds no JSON file.
+    represented as far as the number reaches. What cannot be read (no such path, a folder without
+    JSON files, a broken file or entry) is listed beside the cases and spoils none of them.
     """
     cases: list[CaseId] = []
     unusable: list[CaseResult] = []
-    for file in _json_files(paths):
+    for path in paths:
         try:
-            content = read_json(file)
-            entries = list(content.members())
+            files = _json_files(path)
         except InputError as problem:
-            unusable.append(_unusable(CaseId(file, "", ""), problem))
+            unusable.append(_unusable(CaseId(path, "", ""), problem))
             continue
-        for name, entry in entries:
-            try:
-                network = entry.member("network").text()
-            except InputError as problem:
-                unusable.append(_unusable(CaseId(file, name, ""), problem))
-                continue
-            cases.append(CaseId(file, name, network))
+        for file in files:
+            _read_cases(file, cases, unusable)
     if match is not None:
         cases = [case for case in cases if _matches(case, match)]
     if sample is not None:
         cases = _spread(cases, sample, seed)
     return Discovery(tuple(cases), tuple(unusable))
+
+
+def holds_cases(file: Path) -> bool:
+    """Whether a file's content is that of BlockchainTests: every entry names its network."""
+    try:
+        entries = [entry for _, entry in read_json(file).members()]
+        return bool(entries) and all(entry.has("network") for entry in entries)
+    except InputError:
+        return False
 
 
 def run_conformance(
@@ -522,17 +525,33 @@ def _block(block: Node) -> _Block:
     return _Block(encoded, header.member("hash").data(32), header.member("number").integer())
 
 
-def _json_files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_file():
-            yield path
-        elif path.is_dir():
-            files = sorted(path.rglob("*.json"))
-            if not files:
-                raise InputError(path, "", "no JSON file in this folder")
-            yield from files
-        else:
-            raise InputError(path, "", "no such file or folder")
+def _json_files(path: Path) -> list[Path]:
+    """The file, or all JSON files of the folder. Raises InputError if there is none."""
+    try:
+        if not path.is_dir():
+            path.stat()
+            return [path]
+        files = sorted(file for file in path.rglob("*.json") if not file.is_dir())
+    except FileNotFoundError:
+        raise InputError(path, "", "no such file or folder") from None
+    except OSError as problem:
+        raise InputError(path, "", problem.strerror or str(problem)) from None
+    if not files:
+        raise InputError(path, "", "no JSON file in this folder")
+    return files
+
+
+def _read_cases(file: Path, cases: list[CaseId], unusable: list[CaseResult]) -> None:
+    try:
+        entries = list(read_json(file).members())
+    except InputError as problem:
+        unusable.append(_unusable(CaseId(file, "", ""), problem))
+        return
+    for name, entry in entries:
+        try:
+            cases.append(CaseId(file, name, entry.member("network").text()))
+        except InputError as problem:
+            unusable.append(_unusable(CaseId(file, name, ""), problem))
 
 
 def _matches(case: CaseId, text: str) -> bool:

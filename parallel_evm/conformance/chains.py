@@ -3,7 +3,8 @@
 Where `compose` makes one block for the seam, this makes what a node goes through: blocks imported
 one on another, refused, and overtaken by a longer branch, with the rules that apply around the
 transactions (EIP-4788 and EIP-2935 before them, rewards, withdrawals, EIP-7685 requests after
-them). All blocks are made by stock py-evm. The result is what `parallel-evm conform` takes.
+them). All blocks are made by stock py-evm. The result is what `parallel-evm conform`, and `replay`,
+take.
 """
 
 from __future__ import annotations

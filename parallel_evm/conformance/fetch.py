@@ -1,4 +1,4 @@
-"""Records a block of a live chain through JSON-RPC, as a folder that `replay` takes.
+"""Records a block of a live chain through JSON-RPC, as `replay` takes it.
 
 Needs a node that serves `debug_traceBlockByNumber` with the prestateTracer (geth, reth, erigon,
 anvil). The traces are merged into the state before the block by running it once on stock py-evm,
@@ -7,6 +7,7 @@ which also finds out whose hashes BLOCKHASH wants.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from web3.types import RPCEndpoint
 
 from parallel_evm.conformance.inputs import InputError, Node
 from parallel_evm.conformance.prestate import merged
-from parallel_evm.conformance.recording import read_recording, save
+from parallel_evm.conformance.recording import Recording, load, read_recording, save
 
 
-def fetch_block(url: str, number: int, folder: Path, fork: str | None = None) -> Path:
-    """Fetch a block with its pre-state and write it to `folder`; returns the folder.
+def fetch_block(
+    url: str, number: int, folder: Path | None = None, fork: str | None = None
+) -> Recording:
+    """Fetch a block with its pre-state. If there is a `folder`, it is kept there and read again.
 
     Raises InputError, which names the URL and the method, if the node cannot be reached, does not
     serve the method or does not know the block, and if what it serves does not fit together.
@@ -30,8 +33,7 @@ def fetch_block(url: str, number: int, folder: Path, fork: str | None = None) ->
     node = _RpcNode(url)
     block = node.ask("eth_getBlockByNumber", hex(number), True)
     traces = node.ask("debug_traceBlockByNumber", hex(number), {"tracer": "prestateTracer"})
-    source = f"{url} block {number}"
-    recording = read_recording(source, block, traces, fork=fork)
+    recording = read_recording(f"{url} block {number}", block, traces, fork=fork)
 
     hashes = dict(recording.block_hashes)
 
@@ -40,9 +42,12 @@ def fetch_block(url: str, number: int, folder: Path, fork: str | None = None) ->
         hashes[ancestor] = Hash32(found)
         return hashes[ancestor]
 
-    (state,) = merged(recording, hash_of).traces
+    recording = replace(merged(recording, hash_of), block_hashes=hashes)
+    if folder is None:
+        return recording
+    (state,) = recording.traces
     save(folder, block.value, state, hashes)
-    return folder
+    return load(folder, fork)
 
 
 class _RpcNode:

@@ -1,9 +1,9 @@
 """Differential fuzzing: random blocks, sequentially and by a subject, until the time is up.
 
 Most draws are one block at the seam; every sixth is a small chain with a fork in it. A difference
-is cut down to the smallest draw that still shows it and kept as a self-contained JSON case: a
-block for `replay`, a chain for `blocktests`. Draw `index` of a seed is always the same. This module
-draws no randomness of its own and prints nothing.
+is cut down to the smallest draw that still shows it and kept as a self-contained JSON case, which
+`parallel-evm replay` takes: a recorded block, or a chain in the form of a BlockchainTest. Draw
+`index` of a seed is always the same. This module draws no randomness of its own and prints nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Finding:
     case: dict[str, Any]
 
     def write(self, folder: Path) -> Path:
-        """Write the case: a block is for `parallel-evm replay`, a chain for `conform`."""
+        """Write the case; `parallel-evm replay` takes it."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.kind}-{self.seed}-{self.index}.json"
         path.write_text(json.dumps(self.case, indent=1))

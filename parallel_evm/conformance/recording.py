@@ -115,8 +115,8 @@ class Recording:
         return tuple(builder.decode(encoded) for encoded in self.transactions)
 
     def _part(self, name: str) -> str:
-        whole = Path(self.source)
-        return str(whole) if whole.suffix == ".json" else str(whole / f"{name}.json")
+        folder = Path(self.source)
+        return str(folder / f"{name}.json") if folder.is_dir() else self.source
 
 
 def load(path: Path, fork: str | None = None) -> Recording:

@@ -132,19 +132,21 @@ class Replays:
 
 
 def run_replay(
-    paths: Iterable[Path],
+    blocks: Iterable[Path | Recording],
     subject: Subject,
     fork: str | None = None,
     progress: Callable[[BlockReplay | Unusable], None] = lambda result: None,
     repeats: int = 1,
 ) -> Replays:
-    """Replay the block in each folder or file; bad input spoils only its own block."""
+    """Replay each block, read from its folder or file; bad input spoils only its own block."""
     results: list[BlockReplay | Unusable] = []
-    for path in paths:
+    for block in blocks:
+        source = block.source if isinstance(block, Recording) else str(block)
         try:
-            result: BlockReplay | Unusable = replay(load(path, fork), subject, repeats)
+            recording = block if isinstance(block, Recording) else load(block, fork)
+            result: BlockReplay | Unusable = replay(recording, subject, repeats)
         except InputError as problem:
-            result = Unusable(str(path), str(problem))
+            result = Unusable(source, str(problem))
         results.append(result)
         progress(result)
     return Replays(subject.name, tuple(results))

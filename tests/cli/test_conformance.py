@@ -121,6 +121,18 @@ def test_what_stock_py_evm_fails_is_named_and_not_counted(chain: Any, write: Wri
     assert "1 passed, 0 failed, 1 stock fails" in result.stdout
 
 
+def test_where_the_executor_fails_a_case_otherwise_than_stock_py_evm_it_says_so(
+    wrong_executor: None, chain: Any, write: Write
+) -> None:
+    impossible = {**chain, "lastblockhash": "0x" + "11" * 32}
+    result = runner.invoke(
+        app, ["conform", str(write("a.json", {"impossible": impossible})), *SERIAL]
+    )
+    assert result.exit_code == 0, result.output
+    assert "stock fails, and the executor otherwise: " in result.stdout
+    assert "1 stock fails (1 of them and the executor otherwise)" in result.stdout
+
+
 def test_a_failed_case_is_named_and_exits_with_1(
     wrong_executor: None, chain: Any, write: Write
 ) -> None:
@@ -186,6 +198,37 @@ def test_replay_says_identical_and_writes_json(tmp_path: Path) -> None:
     assert block["cold"]["parallel"] == block["warm"]["parallel"] == 1
     assert block["cold"]["re_executions"] >= 0
     assert all(check["equal"] for check in block["against_sequential"])
+
+
+def test_replay_takes_both_kinds_of_found_cases(chain: Any, write: Write, tmp_path: Path) -> None:
+    """They are told apart by their content, whatever their names are."""
+    written, file = tmp_path / "result.json", write("block-0-1.json", {"good": chain})
+    result = runner.invoke(app, ["replay", str(file), str(BLOCK), *SERIAL, "--json", str(written)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("identical") == 1
+    assert "1 passed, 0 failed" in result.stdout
+    found = json.loads(written.read_text())
+    assert len(found["blocks"]) == 1
+    assert found["chains"]["totals"]["passed"] == 1
+
+    alone = runner.invoke(app, ["replay", str(file), *SERIAL])
+    assert alone.exit_code == 0, alone.output
+    assert "not compared with the header" not in alone.stdout
+
+
+def test_a_chain_that_differs_or_cannot_be_used_shows_in_the_exit_code_of_replay(
+    wrong_executor: None, chain: Any, write: Write, tmp_path: Path
+) -> None:
+    file = write("chain.json", {"good": chain})
+    result = runner.invoke(app, ["replay", str(tmp_path / "nowhere"), str(file), *SERIAL])
+    assert result.exit_code == 1
+    assert f"failed: {file}::good" in result.stdout
+    assert "nowhere: No such file or directory" in result.stderr
+    spoilt = write("spoilt.json", {"bad": {**chain, "pre": 7}})
+    result = runner.invoke(app, ["replay", str(spoilt), *SERIAL])
+    assert result.exit_code == 2
+    told = f"parallel-evm: {spoilt}::bad: pre: expected an object, found a number\n"
+    assert result.stderr == told
 
 
 def test_a_difference_is_named_and_exits_with_1(wrong_executor: None, tmp_path: Path) -> None:
@@ -278,6 +321,9 @@ def test_a_block_is_fetched_replayed_and_kept(node: str, tmp_path: Path) -> None
     fetched = runner.invoke(app, ["replay", "--rpc", node, "6", "--save", str(kept), *SERIAL])
     assert fetched.exit_code == 0, fetched.output
     assert "identical" in fetched.stdout
+    not_kept = runner.invoke(app, ["replay", "--rpc", node, "6", *SERIAL])
+    assert not_kept.exit_code == 0, not_kept.output
+    assert "identical" in not_kept.stdout
     assert sorted(path.name for path in kept.iterdir()) == [
         "block.json",
         "block_hashes.json",
@@ -288,6 +334,16 @@ def test_a_block_is_fetched_replayed_and_kept(node: str, tmp_path: Path) -> None
     unknown = runner.invoke(app, ["replay", "--rpc", node, "99", "--save", str(tmp_path / "99")])
     assert unknown.exit_code == 2
     assert "eth_getBlockByNumber(0x63): the node knows no such block" in unknown.stderr
+
+
+def test_a_block_that_is_not_kept_is_named_by_its_node(
+    wrong_executor: None, node: str, tmp_path: Path
+) -> None:
+    written = tmp_path / "result.json"
+    result = runner.invoke(app, ["replay", "--rpc", node, "6", *SERIAL, "--json", str(written)])
+    assert result.exit_code == 1
+    assert f"DIFFERENT: {node} block 6: state root, cold: " in result.stdout
+    assert json.loads(written.read_text())["blocks"][0]["source"] == f"{node} block 6"
 
 
 # -- fuzz --------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from parallel_evm.conformance.blocktests import (
     CaseResult,
     Verdict,
     discover,
+    holds_cases,
     run_conformance,
 )
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.recording import state_to_json
 from parallel_evm.conformance.subject import Account, Stock
 
@@ -261,14 +261,42 @@ def test_broken_files_do_not_stop_the_others(tmp_path: Path, entry: Entry) -> No
     assert "expected an object, found a list" in conformance.results[1].detail
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no JSON file in this folder"):
-        discover([tmp_path])
+def test_paths_without_cases_spoil_only_themselves(tmp_path: Path, entry: Entry) -> None:
+    good, empty, nothing = (tmp_path / name for name in ("good.json", "empty", "nothing"))
+    good.write_text(json.dumps({"x": entry}))
+    (empty / "a-folder.json").mkdir(parents=True)
+    found = discover([nothing, good, empty])
+    assert [case.name for case in found.cases] == ["x"]
+    assert {(str(it.case.file), it.detail) for it in found.unusable} == {
+        (str(nothing), "no such file or folder"),
+        (str(empty), "no JSON file in this folder"),
+    }
+    conformance = run_conformance(found, Stock())
+    assert conformance.count(Verdict.PASSED) == 1
+    assert conformance.exit_code == 2
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing: no such file or folder"):
-        discover([tmp_path / "nothing"])
+def test_a_path_that_nobody_may_look_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(path: Path, *_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        found = discover([tmp_path / "secret" / "a.json"])
+    assert [result.detail for result in found.unusable] == ["Permission denied"]
+
+
+def test_whether_a_file_holds_cases(tmp_path: Path, entry: Entry) -> None:
+    contents = {
+        "case": {"x": entry},
+        "block": {"block": {}, "prestate": {}},
+        "none": {},
+        "list": [],
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "broken").write_text("{")
+    assert [name for name in (*contents, "broken") if holds_cases(tmp_path / name)] == ["case"]
 
 
 # -- discovery, jobs, results ------------------------------------------------------------------

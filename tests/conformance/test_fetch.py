@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,20 @@ def serve() -> Iterator[Callable[[Answer | bytes], str]]:
 
 
 def test_a_fetched_block_can_be_replayed(serve: Any, tmp_path: Path) -> None:
-    folder = fetch_block(serve(as_anvil), 6, tmp_path / "6")
-    recording = load(folder)
+    recording = fetch_block(serve(as_anvil), 6, tmp_path / "6")
+    assert recording == load(tmp_path / "6")
+    assert recording.source == str(tmp_path / "6")
     assert len(recording.traces) == 1, "merged when it was fetched"
     assert sorted(recording.block_hashes) == [3, 5], "the parent, and what BLOCKHASH asked for"
+    assert replay(recording, Stock()).equal
+
+
+def test_a_fetched_block_need_not_be_kept(serve: Any, tmp_path: Path) -> None:
+    url = serve(as_anvil)
+    recording = fetch_block(url, 6)
+    kept = fetch_block(url, 6, tmp_path / "6")
+    assert recording == replace(kept, source=f"{url} block 6")
+    assert recording.prestate_source == recording.source, "no file to be named"
     assert replay(recording, Stock()).equal
 
 
