@@ -629,7 +629,7 @@ class Bench:
         fault: Fault,
         *,
         scenario: str = "mixed",
-        transactions: int = 8,
+        transactions: int = 6,
         blocks: int = 5,
         seed: int = 0,
     ) -> None:
@@ -835,7 +835,10 @@ class Bench:
         self._check_database(wanted, head)
         before = len(self.reports)
         assert self._import(wanted).hash == wanted.hash, "another block at the second try"
-        assert self.reports[before].fallback is None
+        if self.reports[before].lost_workers:
+            # It struck so late that only this block met it, which had to do with a worker less.
+            assert self._import(wanted).hash == wanted.hash, "another block at the third try"
+        assert all(report.fallback is None for report in self.reports[before:])
         assert self.chain.get_canonical_head().hash == wanted.hash
         block = self.chain.get_block_by_hash(wanted.hash)
         assert receipts_of(self.chain, block) == wanted.receipts
