@@ -46,6 +46,8 @@ def fast_precompiles(computation_class: type[ComputationAPI]) -> dict[Address, P
 
 
 def _drop_in(operation: Precompile) -> Precompile:
+    if operation is point_evaluation_precompile:
+        return point_evaluation.point_evaluation
     # Forks set prices by currying: the function inside is what is known, the prices are kept.
     function = getattr(operation, "func", operation)
     make = _makers().get(function) if getattr(operation, "args", ()) == () else None
@@ -69,7 +71,6 @@ def _known() -> Iterator[tuple[Any, Callable[..., Arithmetic]]]:
     yield ecadd.func, alt_bn128.ecadd
     yield ecmul.func, alt_bn128.ecmul
     yield ecpairing.func, alt_bn128.ecpairing
-    yield point_evaluation_precompile, point_evaluation.point_evaluation
     try:
         from parallel_evm.precompiles import blake2f
     except ImportError:
