@@ -120,6 +120,13 @@ def test_a_wipe_of_storage_that_was_written_is_undone(view: FlatState) -> None:
     assert (view.slot(X, 0), view.slot(X, 1), view.epoch(X)) == (5, 1, NO_WIPE)
 
 
+def test_an_undone_deletion_leaves_nothing_to_fold(view: FlatState) -> None:
+    checkpoint = view.record()
+    view.delete_account(X)
+    view.discard(checkpoint)
+    assert view.effects == Effects()
+
+
 def test_a_wipe_of_storage_that_nobody_touched_is_not_undone(view: FlatState) -> None:
     checkpoint = view.record()
     view.delete_storage(X)
