@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import eth
 
-from parallel_evm.translator.operations import Opcodes, exponent_byte_gas, origin
+from parallel_evm.translator.operations import Opcodes, exponent_byte_gas, origin, stock_name
 from parallel_evm.translator.store import LIMIT, Stamp, Store
 
 FOLDER_VARIABLE: Final = "PARALLEL_EVM_CACHE"
@@ -40,7 +40,7 @@ BLOCK_SECONDS: Final = 0.005
 EXIT_SECONDS: Final = 0.5
 MAX_TRANSLATIONS: Final = 512
 MAX_BYTES: Final = 6 << 20
-"""Of one program: who is translated beyond that is not kept."""
+"""Of one program: what is translated beyond that is not kept."""
 MAX_UNSAVED: Final = 1024
 """Programs that wait for being written."""
 
@@ -66,13 +66,13 @@ def _version() -> bytes | None:
 VERSION: Final = _version()  # now: later the files may be newer than what was imported
 
 
-def identity(opcodes: Opcodes, meanings: Opcodes) -> bytes | None:
+def identity(opcodes: Opcodes, meanings: Opcodes, notes_sha3: bool) -> bytes | None:
     """Names an opcode table and what its objects mean; None where that is not known exactly.
 
     Known are py-evm's objects, and those that this package puts in their places: such a one is
     called by translated code and nothing is assumed of it.
     """
-    parts: list[Any] = [VERSION]
+    parts: list[Any] = [VERSION, notes_sha3]
     for value, operation in sorted(opcodes.items()):
         name = origin(value, operation)
         if name is None:
@@ -81,10 +81,10 @@ def identity(opcodes: Opcodes, meanings: Opcodes) -> bytes | None:
                 return None
             name = f"{kind.__module__}.{kind.__qualname__}"
         meaning = meanings[value]
-        extra = exponent_byte_gas(meaning) if origin(value, meaning) and value == 0x0A else 0
-        parts.append(
-            (value, name, origin(value, meaning), getattr(meaning, "gas_cost", None), extra)
-        )
+        costs = [getattr(meaning, "gas_cost", None)]
+        if stock_name(value, meaning) == "EXP":
+            costs.append(exponent_byte_gas(meaning))
+        parts.append((value, name, origin(value, meaning), costs))
     if VERSION is None:
         return None
     return hashlib.blake2b(repr(parts).encode(), digest_size=32).digest()
@@ -172,7 +172,7 @@ class Cache:
         self, dialect: bytes, content: bytes, seen: dict[int, int], functions: Container[int]
     ) -> Record:
         """For the program ``content`` in the dialect with that `identity`."""
-        name = hashlib.blake2b(content, digest_size=24, key=dialect).hexdigest()
+        name = hashlib.blake2b(content, digest_size=32, key=dialect).hexdigest()
         return Record(self, name, seen, functions)
 
     def remember(self, record: Record) -> None:

@@ -63,7 +63,9 @@ class Dialect:
             self.meanings = {**opcodes, opcode_values.SHA3: noted_sha3}
         self.namespace = self._namespace()
         self._cache = cache
-        self._identity = identity(opcodes, self.meanings) if cache is not None else None
+        self._identity: bytes | None = None
+        if cache is not None:
+            self._identity = identity(opcodes, self.meanings, self.notes_sha3)
 
     def record(
         self, content: bytes, seen: dict[int, int], functions: Container[int]

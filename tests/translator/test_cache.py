@@ -201,17 +201,19 @@ def test_every_opcode_table_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatc
     tables = [opcodes_of(fork) for fork in ("Frontier", "Istanbul", "Berlin", "London", "Prague")]
     speculative = speculative_state(forks.PragueVM.get_state_class()).computation_class.opcodes
     noted = {**speculative, opcode_values.SHA3: tables[-1][opcode_values.SHA3]}
-    names = [identity(table, table) for table in tables]
-    names += [identity(speculative, speculative), identity(speculative, noted)]
+    names = [identity(table, table, False) for table in tables]
+    names += [identity(tables[-1], tables[-1], True)]
+    names += [identity(speculative, speculative, False), identity(speculative, noted, True)]
     assert None not in names
     assert len(set(names)) == len(names)
     assert names == [
-        *(identity(table, table) for table in tables),
-        identity(speculative, speculative),
-        identity(speculative, noted),
+        *(identity(table, table, False) for table in tables),
+        identity(tables[-1], tables[-1], True),
+        identity(speculative, speculative, False),
+        identity(speculative, noted, True),
     ]
     monkeypatch.setattr(cache_module, "VERSION", b"another")
-    assert identity(tables[0], tables[0]) not in names
+    assert identity(tables[0], tables[0], False) not in names
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_an_opcode_that_is_not_py_evms_keeps_away_from_the_disk(
     lab: Any, tmp_path: Path, value: int, operation: Any
 ) -> None:
     table = {**opcodes_of("Cancun"), value: operation}
-    assert identity(table, table) is None
+    assert identity(table, table, False) is None
     one = Process(lab, tmp_path / "translations")
     custom = type("Custom", (lab.state_class_of("cancun").computation_class,), {"opcodes": table})
     fast = translating(custom, threshold=1, cache=one.cache)
@@ -263,7 +265,7 @@ def test_another_version_translates_for_itself(
     assert not second.twins.differences(world)
     assert second.made == first.made
     monkeypatch.setattr(cache_module, "VERSION", None)
-    assert identity(opcodes_of("Cancun"), opcodes_of("Cancun")) is None
+    assert identity(opcodes_of("Cancun"), opcodes_of("Cancun"), False) is None
 
 
 def test_a_damaged_file_is_translated_again(
