@@ -39,7 +39,7 @@ from eth.db.atomic import AtomicDBWriteBatch
 from eth.db.backends.base import BaseAtomicDB
 from eth.exceptions import HeaderNotFound
 
-from parallel_evm import BlockReport, ParallelConfig, parallelize
+from parallel_evm import BlockReport, ParallelConfig, close, parallelize
 from parallel_evm.block import _Flow
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.workers import wire, worker
@@ -656,7 +656,7 @@ class Bench:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Bench]:
         """Workers run with the faults built in, and each phase of a block is known."""
-        pool_for(self._config).close()
+        close()
         with contextlib.ExitStack() as stack:
             for target, method, replacement in (
                 (worker, "main", program(self.orders)),
@@ -668,7 +668,7 @@ class Bench:
             self._start_over()
             self._measure()
             yield self
-        pool_for(self._config).close()
+        close()
 
     def pool(self) -> ProcessPool:
         pool = pool_for(self._config)
@@ -761,6 +761,7 @@ class Bench:
         self.usual_lines = max(2, lines // len(self.expected))
         self._start_over()
         self.descriptors = len(os.listdir("/proc/self/fd"))
+        self.bystanders = children() - set(self.pids())
 
     def _import(self, wanted: Expected) -> Any:
         """Import a block as it comes from the network: nobody knows its senders."""
@@ -864,7 +865,7 @@ class Bench:
         pids = set(self.pids())
         assert len(pids) == WORKERS
         deadline = time.monotonic() + 2
-        while (extra := children() - pids) and time.monotonic() < deadline:
+        while (extra := children() - pids - self.bystanders) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not extra, f"processes left behind: {extra}"
         if len(os.listdir("/proc/self/fd")) > self.descriptors:
