@@ -44,6 +44,9 @@ MAX_BYTES: Final = 6 << 20
 MAX_UNSAVED: Final = 1024
 """Programs that wait for being written."""
 
+Key = int | tuple[int, bytes]
+"""What is translated: a block, by its position, or a kind of call, by size and selector."""
+
 Translation = tuple[tuple[str, ...], bytes]
 """The names of the opcodes that the function calls, and the code that defines it, marshalled."""
 
@@ -94,7 +97,7 @@ class Record:
     """What is kept of one program."""
 
     def __init__(
-        self, cache: Cache, name: str, seen: dict[int, int], functions: Container[int]
+        self, cache: Cache, name: str, seen: dict[int, int], functions: Container[Key]
     ) -> None:
         """``seen``: the program's own directions of branches, which are written and filled up.
         ``functions``: what it need not be given."""
@@ -104,8 +107,8 @@ class Record:
         self._seen = seen
         self._functions = functions
         self._stamp: Stamp | None = None
-        self._found: dict[int, Translation] = {}
-        self._new: dict[int, Translation] = {}
+        self._found: dict[Key, Translation] = {}
+        self._new: dict[Key, Translation] = {}
         self._read()
 
     def look_again(self) -> None:
@@ -114,12 +117,12 @@ class Record:
         if stamp is not None and stamp != self._stamp:
             self._read()
 
-    def take(self, pc: int) -> tuple[tuple[str, ...], CodeType] | None:
+    def take(self, pc: Key) -> tuple[tuple[str, ...], CodeType] | None:
         """The translation at ``pc``, if there is one. It is handed out once."""
         found = self._found.pop(pc, None)
         return None if found is None else (found[0], marshal.loads(found[1]))
 
-    def add(self, pc: int, operations: tuple[str, ...], code: CodeType) -> None:
+    def add(self, pc: Key, operations: tuple[str, ...], code: CodeType) -> None:
         """A translation that was made here. It is written later."""
         if not self._new:
             self.due = time.monotonic() + SAVE_SECONDS
@@ -136,7 +139,7 @@ class Record:
             stamp, seen, translations = self._on_disk()
             if new.keys() <= translations.keys():  # others were faster
                 return True
-            merged: dict[int, Translation] = {}
+            merged: dict[Key, Translation] = {}
             size = 0
             for pc, translation in {**new, **translations}.items():
                 size += len(translation[1])
@@ -153,7 +156,7 @@ class Record:
         for pc, following in seen.items():
             self._seen.setdefault(pc, following)
 
-    def _on_disk(self) -> tuple[Stamp | None, dict[int, int], dict[int, Translation]]:
+    def _on_disk(self) -> tuple[Stamp | None, dict[int, int], dict[Key, Translation]]:
         kept = self._cache.store.read(self._name)
         if kept is None:
             return None, {}, {}
@@ -169,7 +172,7 @@ class Cache:
         self._unsaved: dict[Record, None] = {}
 
     def record(
-        self, dialect: bytes, content: bytes, seen: dict[int, int], functions: Container[int]
+        self, dialect: bytes, content: bytes, seen: dict[int, int], functions: Container[Key]
     ) -> Record:
         """For the program ``content`` in the dialect with that `identity`."""
         name = hashlib.blake2b(content, digest_size=32, key=dialect).hexdigest()

@@ -1,9 +1,9 @@
-"""CALL and its kin since Berlin, done directly where nothing is special about them.
+"""CALL and its kin since Berlin, done directly.
 
-`direct_call` wraps an opcode object of py-evm. A call that sends no value, to no delegated account
-(EIP-7702), that can be paid and is not too deep is prepared here in one go; all others are left to
-the object, before anything was changed. What is called runs through py-evm's own
-``apply_child_computation`` in both cases.
+`direct_call` makes a function of an opcode object of py-evm that prepares the call in one go. What
+py-evm would refuse, and what is rare (a delegated account, CALLCODE with a value, a caller who
+cannot pay), it refuses before anything was changed: the opcode is then py-evm's. What is called
+runs through py-evm's own ``apply_child_computation`` in both cases.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from eth._utils.state import code_is_delegation_designation
-from eth.constants import STACK_DEPTH_LIMIT
+from eth.constants import (
+    GAS_CALLSTIPEND,
+    GAS_CALLVALUE,
+    GAS_NEWACCOUNT,
+    STACK_DEPTH_LIMIT,
+)
 from eth.vm.forks.berlin.constants import COLD_ACCOUNT_ACCESS_COST, WARM_STORAGE_READ_COST
 from eth.vm.forks.berlin.logic import BaseCallEIP2929
 from eth.vm.forks.prague.logic import BaseCallEIP7702
 
-from parallel_evm.translator.machine import expansion_gas
+REFUSED: Final = -1
 
 _ADDRESS: Final = 2**160 - 1
 
@@ -27,67 +32,85 @@ def has_direct_form(operation: Any) -> bool:
     return isinstance(operation, BaseCallEIP2929)
 
 
-def direct_call(name: str, operation: Any) -> Callable[[Any, list[Any], Any, Any], Any]:
-    """The stock opcode ``name``: (computation, stack of numbers, gas meter, memory) -> None.
+def direct_call(name: str, operation: Any) -> Callable[..., int]:
+    """The stock opcode ``name``: (computation, gas meter, memory, data, where output goes, how much
+    room there is, gas, address[, value]) -> 1, 0, or `REFUSED`.
 
-    Takes its operands from the stack and leaves 1 or 0 on it, as ``operation`` does. Gas: EIP-2929
-    for the account, EIP-150 for what the callee gets.
+    Memory is there already, and paid for. Gas: EIP-2929 for the account, EIP-150 for what the
+    callee gets, EIP-161 for an account that comes to life.
     """
     has_value = name in ("CALL", "CALLCODE")
+    is_static = name == "STATICCALL"
     is_foreign_code = name in ("CALLCODE", "DELEGATECALL")  # run on the caller's account
     follows_delegations = isinstance(operation, BaseCallEIP7702)
-    count = 7 if has_value else 6
 
-    def call(computation: Any, stack: list[Any], meter: Any, memory: Any) -> Any:
-        room, out, size, start = stack[-count : -count + 4]
-        wanted, target = stack[-1], stack[-2]
+    def call(
+        computation: Any,
+        meter: Any,
+        memory: Any,
+        data: bytes,
+        out: int,
+        room: int,
+        wanted: int,
+        target: int,
+        value: int = 0,
+    ) -> int:
         message = computation.msg
-        if (has_value and stack[-3]) or message.depth >= STACK_DEPTH_LIMIT:
-            return operation(computation=computation)
+        if message.depth >= STACK_DEPTH_LIMIT:
+            return REFUSED
         state = computation.state
+        accounts = state._account_db
         address = (target & _ADDRESS).to_bytes(20, "big")
-        is_warm = state.is_address_warm(address)
+        own = message.storage_address
+        is_warm = state.is_address_warm(address)  # precompiles always are
         left = meter.gas_remaining
         left -= WARM_STORAGE_READ_COST if is_warm else COLD_ACCOUNT_ACCESS_COST
-        end = max(start + size if size else 0, out + room if room else 0)
-        if end > len(memory._bytes):
-            left -= expansion_gas(len(memory._bytes), end)
-        if left < 0:
-            return operation(computation=computation)
-        code = state.get_code(address)
+        if value:
+            if is_foreign_code or message.is_static:
+                return REFUSED
+            left -= GAS_CALLVALUE
+        if left < 0:  # before anything is looked at that py-evm would not get to
+            return REFUSED
+        code = accounts.get_code(address)
+        stipend = 0
+        if value:
+            if not accounts.account_exists(address) or accounts.account_is_empty(address):
+                left -= GAS_NEWACCOUNT
+            if left < 0 or not accounts.at_least(own, value):
+                return REFUSED
+            stipend = GAS_CALLSTIPEND
         if follows_delegations and code_is_delegation_designation(code):
-            return operation(computation=computation)
-        memory.extend(0, end)
+            return REFUSED
         if not is_warm:
             state.mark_address_warm(address)
         given = min(wanted, left - left // 64)
         meter.gas_remaining = left - given
 
-        own = message.storage_address
         parts: dict[str, Any] = {}
         if is_foreign_code:
             parts["code_address"] = address
             parts["sender"] = message.sender if name == "DELEGATECALL" else own
         child = computation.apply_child_computation(
             computation.prepare_child_message(
-                gas=given,
+                gas=given + stipend,
                 to=own if is_foreign_code else address,
-                value=message.value if name == "DELEGATECALL" else 0,
-                data=bytes(memory._bytes[start : start + size]),
+                value=message.value if name == "DELEGATECALL" else value,
+                data=data,
                 code=code,
                 should_transfer_value=has_value,
-                is_static=True if name == "STATICCALL" else message.is_static,
+                is_static=is_static or message.is_static,
                 **parts,
             )
         )
         error = child._error
-        if error is None or not error.erases_return_data:
+        if room and (error is None or not error.erases_return_data):
             output = child.output[:room]
             memory._bytes[out : out + len(output)] = output
-        if error is None or not error.burns_gas:
+        if error is None:
             meter.gas_remaining += child._gas_meter.gas_remaining
-        del stack[-count:]
-        stack.append(1 if error is None else 0)
-        return None
+            return 1
+        if not error.burns_gas:
+            meter.gas_remaining += child._gas_meter.gas_remaining
+        return 0
 
     return call

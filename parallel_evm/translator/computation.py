@@ -13,9 +13,9 @@ from eth.exceptions import Halt
 from eth.vm.computation import NO_RESULT, BaseComputation
 
 from parallel_evm.translator.cache import Cache
-from parallel_evm.translator.program import THRESHOLD, Dialect, Programs
+from parallel_evm.translator.program import PADDING, THRESHOLD, Dialect, Programs
 
-_PADDING: Final = bytes(32)
+_PADDING: Final = bytes(PADDING)
 
 
 def has_stock_loop(computation_class: Any) -> bool:
@@ -74,10 +74,17 @@ def translating(
             stack = computation._stack.values
             meter = computation._gas_meter
             memory = computation._memory
-            data = message.data_as_bytes + _PADDING
+            data = message.data_as_bytes
             address = message.storage_address
             pc = 0
             try:
+                if message.is_create:
+                    data = _PADDING
+                else:
+                    kind = len(data), data[:4]
+                    data += _PADDING
+                    whole = program.calls.get(kind) or program.call(kind)
+                    pc = whole(computation, stack, meter, memory, data, address)
                 while pc >= 0:
                     function = functions.get(pc)
                     if function is None:

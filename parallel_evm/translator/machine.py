@@ -14,11 +14,11 @@ from typing import Any, Final
 from eth.constants import (
     GAS_COPY,
     GAS_LOGDATA,
-    GAS_LOGTOPIC,
     GAS_MEMORY,
     GAS_MEMORY_QUADRATIC_DENOMINATOR,
     GAS_SHA3WORD,
 )
+from eth.exceptions import Revert
 from eth.vm.forks.berlin.constants import COLD_SLOAD_COST, WARM_STORAGE_READ_COST
 from eth.vm.logic.storage import NetSStoreGasSchedule
 
@@ -52,6 +52,17 @@ def grow(memory: bytearray, gas: int, end: int) -> int:
     return gas
 
 
+def extend(memory: Any, length: int) -> bytearray:
+    """Make py-evm's memory ``length`` bytes long, which has been paid for; its bytes."""
+    content: bytearray = memory._bytes
+    missing = bytes(length - len(content))
+    try:
+        content.extend(missing)
+    except BufferError:  # somebody holds a view of it
+        content = memory._bytes = content + missing
+    return content
+
+
 def reach(memory: bytearray, gas: int, start: int, size: int) -> int:
     """Expand memory, if need be, for an access to ``size`` bytes."""
     if size and start + size > len(memory):
@@ -59,31 +70,9 @@ def reach(memory: bytearray, gas: int, start: int, size: int) -> int:
     return gas
 
 
-def copy(memory: bytearray, gas: int, target: int, source: bytes, start: int, size: int) -> int:
-    """CALLDATACOPY and CODECOPY: beyond the end of ``source`` there are zeros."""
-    if size == 0:
-        return gas
-    gas = reach(memory, gas - GAS_COPY * ((size + 31) >> 5), target, size)
-    if gas >= 0:
-        memory[target : target + size] = source[start : start + size].ljust(size, b"\0")
-    return gas
-
-
-def copy_returned(
-    memory: bytearray, gas: int, target: int, source: bytes, start: int, size: int
-) -> int:
-    """RETURNDATACOPY: beyond the end of ``source`` it fails (EIP-211)."""
-    return -1 if start + size > len(source) else copy(memory, gas, target, source, start, size)
-
-
-def move(memory: bytearray, gas: int, target: int, start: int, size: int) -> int:
-    """MCOPY (EIP-5656)."""
-    if size == 0:
-        return gas
-    gas = reach(memory, gas - GAS_COPY * ((size + 31) >> 5), max(target, start), size)
-    if gas >= 0:
-        memory[target : target + size] = memory[start : start + size]
-    return gas
+def reach_to_copy(memory: bytearray, gas: int, start: int, size: int) -> int:
+    """All that copying costs beyond its fixed price."""
+    return reach(memory, gas - GAS_COPY * ((size + 31) >> 5), start, size)
 
 
 def reach_to_hash(memory: bytearray, gas: int, start: int, size: int) -> int:
@@ -91,37 +80,63 @@ def reach_to_hash(memory: bytearray, gas: int, start: int, size: int) -> int:
     return reach(memory, gas - GAS_SHA3WORD * ((size + 31) >> 5), start, size)
 
 
-def sha3(computation: Any, content: bytearray) -> int:
-    return int.from_bytes(keccak(bytes(content)), "big")
+def reach_to_log(memory: bytearray, gas: int, start: int, size: int) -> int:
+    """What LOG costs beyond its fixed price and its topics."""
+    return reach(memory, gas - GAS_LOGDATA * size, start, size)
 
 
-def noted_sha3(computation: Any, content: bytearray) -> int:
+def copy(memory: bytearray, target: int, source: bytes, start: int, size: int) -> None:
+    """Copy to memory that is there; beyond the end of ``source`` there are zeros."""
+    memory[target : target + size] = source[start : start + size].ljust(size, b"\0")
+
+
+def sha3(computation: Any, content: bytes) -> int:
+    return int.from_bytes(keccak(content), "big")
+
+
+def noted_sha3(computation: Any, content: bytes) -> int:
     """SHA3 that notes what 64 bytes became in ``state.preimages``."""
-    preimage = bytes(content)
-    digest = keccak(preimage)
-    if len(preimage) == 64:
-        computation.state.preimages[digest] = preimage
+    digest = keccak(content)
+    if len(content) == 64:
+        computation.state.preimages[digest] = content
     return int.from_bytes(digest, "big")
 
 
-def log(
-    computation: Any,
-    memory: bytearray,
-    gas: int,
-    start: int,
-    size: int,
-    topics: tuple[int, ...],
-) -> int:
-    """LOG0 to LOG4."""
-    message = computation.msg
-    if message.is_static:
-        return -1
-    gas = reach(memory, gas - GAS_LOGDATA * size - GAS_LOGTOPIC * len(topics), start, size)
-    if gas >= 0:
-        position = computation.transaction_context.get_next_log_counter()
-        data = bytes(memory[start : start + size])
-        computation._log_entries.append((position, message.storage_address, topics, data))
-    return gas
+_MAX_PAIRS: Final = 1 << 16
+_pairs: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
+
+
+def _hashed(first: int, second: int) -> tuple[int, bytes, bytes]:
+    """(hash, the same as bytes, what was hashed) of two words: mostly a mapping's slot."""
+    content = first.to_bytes(32, "big") + second.to_bytes(32, "big")
+    digest = keccak(content)
+    found = int.from_bytes(digest, "big"), digest, content
+    if len(_pairs) >= _MAX_PAIRS:
+        _pairs.clear()
+    _pairs[first, second] = found
+    return found
+
+
+def sha3_of_pair(computation: Any, first: int, second: int) -> int:
+    return (_pairs.get((first, second)) or _hashed(first, second))[0]
+
+
+def noted_sha3_of_pair(computation: Any, first: int, second: int) -> int:
+    found = _pairs.get((first, second)) or _hashed(first, second)
+    computation.state.preimages[found[1]] = found[2]
+    return found[0]
+
+
+def log(computation: Any, topics: tuple[int, ...], data: bytes) -> None:
+    """LOG0 to LOG4, paid for, where writing is allowed."""
+    position = computation.transaction_context.get_next_log_counter()
+    entry = (position, computation.msg.storage_address, topics, data)
+    computation._log_entries.append(entry)
+
+
+def number(word: Any) -> int:
+    """What py-evm's opcodes left on its stack, as a number."""
+    return int.from_bytes(word, "big") if isinstance(word, bytes) else word
 
 
 def warm_up(accounts: Any, gas: int, address: bytes, slot: int) -> int:
@@ -199,18 +214,25 @@ def only_numbers(stack: list[Any]) -> None:
 NAMESPACE: Final[dict[str, Any]] = {
     "CEILING": CEILING,
     "MAX": MAX,
+    "Revert": Revert,
     "SIGN": SIGN,
     "copy": copy,
-    "copy_returned": copy_returned,
+    "extend": extend,
     "from_bytes": int.from_bytes,
     "grow": grow,
     "log": log,
-    "move": move,
+    "noted_sha3": noted_sha3,
+    "noted_sha3_of_pair": noted_sha3_of_pair,
+    "number": number,
     "only_numbers": only_numbers,
     "reach": reach,
+    "reach_to_copy": reach_to_copy,
     "reach_to_hash": reach_to_hash,
+    "reach_to_log": reach_to_log,
     "sar": sar,
     "sdiv": sdiv,
+    "sha3": sha3,
+    "sha3_of_pair": sha3_of_pair,
     "signextend": signextend,
     "smod": smod,
     "warm_up": warm_up,

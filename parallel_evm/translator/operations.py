@@ -60,12 +60,11 @@ ARITY: Final[dict[str, tuple[int, int]]] = {
     "DELEGATECALL": (6, 1),
     "STATICCALL": (6, 1),
     "SSTORE": (2, 0),
-    "REVERT": (2, 0),
     "SELFDESTRUCT": (1, 0),
 }
 """Words taken and left by the stock opcodes that translated code calls (yellow paper, H.2)."""
 
-ENDINGS: Final = frozenset({"REVERT", "SELFDESTRUCT"})
+ENDINGS: Final = frozenset({"SELFDESTRUCT"})
 """Called opcodes after which nothing follows: they always raise."""
 
 

@@ -1,29 +1,34 @@
 """One contract's code at run time: what is translated, what is still cold, how often it ran.
 
-Cold code is run by py-evm's own opcodes, block by block; a block that was entered often enough is
-translated. `Programs` keeps the programs of one opcode table, by code, a bounded number of them.
+Cold code is run by py-evm's own opcodes, block by block. A kind of call (function selector and
+size of the call data) that has come often enough is recorded once and translated as a whole, along
+the path that it took; a block that was entered often enough all the same is translated by itself,
+for whoever leaves such a path. `Programs` keeps the programs of one opcode table, by code, a
+bounded number of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import partial
+from threading import Thread
 from types import CodeType
 from typing import Any, Final
 
+from eth.exceptions import Halt, Revert, VMError
 from eth.vm import opcode_values
 from eth.vm.logic.invalid import InvalidOpcode
 
-from parallel_evm.translator.cache import Cache, Record, identity
+from parallel_evm.translator.cache import Cache, Key, Record, identity
 from parallel_evm.translator.calls import direct_call, has_direct_form
 from parallel_evm.translator.code import Code
 from parallel_evm.translator.machine import (
     NAMESPACE,
     net_metered_sstore,
-    noted_sha3,
     only_numbers,
-    sha3,
 )
 from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
+from parallel_evm.translator.recording import MAX_BLOCKS, Recording
 from parallel_evm.translator.trace import Trace
 
 THRESHOLD: Final = 16
@@ -34,7 +39,20 @@ VISITS_PER_TRACE: Final = 4
 """A program may have so many traces, and one more for so many times the threshold of visits to its
 cold blocks: whoever writes code to be translated and never run again at most doubles its time."""
 
+FREE_BLOCKS: Final = 256
+"""The same for paths of calls, in blocks; every second visit to a cold block earns another one."""
+
+MAX_KINDS: Final = 256
+MAX_RECORDINGS: Final = 16
+"""Of one program: calls that are told apart, and paths that wait for being translated."""
+
 MAX_PROGRAMS: Final = 1024
+
+PADDING: Final = 32
+"""Zero bytes behind the call data, so that words that reach beyond it can be cut out."""
+
+Kind = tuple[int, bytes]
+"""Calls with equally many bytes of call data and the same function selector."""
 
 Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
 """A trace: (computation, stack, gas meter, memory, padded call data, storage address) -> the
@@ -56,6 +74,8 @@ class Dialect:
         translations outlive the process."""
         self.opcodes = opcodes
         self.threshold = threshold
+        self.patience = max(1, threshold // 2)
+        """Calls of a kind before one is recorded."""
         self.notes_sha3 = noted_sha3 is not None
         self.meanings: Opcodes = opcodes
         """The table with each object replaced by the stock one whose work it does."""
@@ -76,8 +96,8 @@ class Dialect:
         return self._cache.record(self._identity, content, seen, functions)
 
     def _namespace(self) -> dict[str, Any]:
-        names = {**NAMESPACE, "noted_sha3": noted_sha3, "sha3": sha3}
-        for value, operation in self.meanings.items():  # for functions from the cache
+        names = dict(NAMESPACE)
+        for value, operation in self.opcodes.items():
             names[f"op_{value:02x}"] = operation
             name = stock_name(value, operation)
             if name is not None and has_direct_form(operation):
@@ -96,6 +116,8 @@ class Program:
     def __init__(self, content: bytes, dialect: Dialect) -> None:
         self.functions: dict[int, Function] = {}
         """What is translated, by the position where it starts."""
+        self.calls: dict[Kind, Function] = {}
+        """What is translated of whole calls, by their kind."""
         self._content = content
         self._dialect = dialect
         self._code = Code(content, dialect.meanings)
@@ -103,9 +125,79 @@ class Program:
         self._cold_visits = 0
         self._made = 0
         """How many functions were translated here; others come from the cache."""
+        self._calls: dict[Kind, int] = {}
+        self._recordings: dict[Kind, Recording] = {}
+        self._followed = 0
+        """Blocks of all paths that were translated here."""
         self._seen: dict[int, int] = {}
         self._namespace: dict[str, Any] = {}
-        self._record = dialect.record(content, self._seen, self.functions)
+        self._record = dialect.record(content, self._seen, _Both(self.functions, self.calls))
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def call(self, kind: Kind) -> Function:
+        """What a call of this kind, of which nothing is translated yet, is to begin with.
+
+        The function returned runs the call, or returns 0: the code is then to be run from there.
+        """
+        visits = self._calls[kind] = self._calls.get(kind, 0) + 1
+        if visits == 1:
+            if len(self._calls) > MAX_KINDS:
+                self._calls.pop(next(iter(self._calls)))
+            function = self._kept(kind, False)
+            if function is not None:
+                self.calls[kind] = function
+                return function
+        if visits < self._dialect.patience:
+            return _from_the_start
+        try:
+            function = self._kept(kind, True)
+            if function is None:
+                recording = self._recordings.pop(kind, None)
+                if recording is None:
+                    return self._recorded
+                if self._followed + len(recording.path) > FREE_BLOCKS + self._cold_visits // 2:
+                    function = _from_the_start
+                else:
+                    function = self._translated_call(kind, recording)
+        except RecursionError:  # deep in calls of calls: another time
+            self._calls[kind] = 0
+            return _from_the_start
+        if len(self.calls) < MAX_KINDS:
+            self.calls[kind] = function
+        return function
+
+    def _recorded(
+        self, computation: Any, stack: Any, meter: Any, memory: Any, data: bytes, address: bytes
+    ) -> int:
+        """Run a whole call by py-evm's opcodes, and remember what it did."""
+        kind = len(data) - PADDING, data[:-PADDING][:4]
+        recording = Recording(kind[1], kind[0])
+        pc = 0
+        try:
+            while pc >= 0 and len(recording.path) < MAX_BLOCKS:
+                recording.path.append(pc)
+                self._cold_visits += 1
+                pc = self._seen[pc] = self.leave(computation, pc, recording)
+        except (Halt, Revert):
+            self._keep(kind, recording)
+            raise
+        except VMError:  # no path worth following
+            self._calls[kind] = -self._dialect.threshold
+            raise
+        self._keep(kind, recording)
+        return pc
+
+    def _keep(self, kind: Kind, recording: Recording) -> None:
+        if len(self._recordings) < MAX_RECORDINGS:
+            self._recordings[kind] = recording
+
+    def _translated_call(self, kind: Kind, recording: Recording) -> Function:
+        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording)
+        self._followed += len(recording.path)
+        return self._made_of(trace, kind)
+
+    # -- blocks ------------------------------------------------------------------------------
 
     def cold(self, computation: Any, pc: int) -> int:
         """Run the block at ``pc``, or get its translation and return ``pc`` itself.
@@ -132,7 +224,7 @@ class Program:
         earned = self._cold_visits // (VISITS_PER_TRACE * self._dialect.threshold)
         return self._made < FREE_TRACES + earned
 
-    def leave(self, computation: Any, pc: int) -> int:
+    def leave(self, computation: Any, pc: int, recording: Recording | None = None) -> int:
         """Run py-evm's opcodes from ``pc`` to the end of the block; where to go on, -1: nowhere.
 
         Raises what they raise. Afterwards there are only numbers on the stack.
@@ -145,6 +237,8 @@ class Program:
             operation = opcodes.get(value)
             if operation is None:
                 operation = InvalidOpcode(value)
+            if recording is not None:
+                recording.look(pc, value, computation._stack.values)
             operation(computation=computation)
             pc = code.program_counter
             if (
@@ -169,55 +263,103 @@ class Program:
     def _trace(self, pc: int) -> Trace:
         return Trace(self._code, pc, self._seen, self._dialect.notes_sha3)
 
-    def _kept(self, pc: int, look_again: bool) -> Function | None:
+    # -- functions ---------------------------------------------------------------------------
+
+    def _kept(self, key: Key, look_again: bool) -> Function | None:
         """The function as another process has translated it."""
         if self._record is None:
             return None
         if look_again:
             self._record.look_again()
-        kept = self._record.take(pc)
+        kept = self._record.take(key)
         if kept is None or not all(name in self._dialect.namespace for name in kept[0]):
             return None
-        return self._defined(pc, kept[1])
+        return self._defined(key, kept[1])
 
     def _translated(self, pc: int) -> Function:
-        trace = self._trace(pc)
-        code = compile(trace.python(_name(pc)), f"<EVM code at {pc}>", "exec")
-        function = self._defined(pc, code)
-        self._namespace.update(trace.operations)
         self._made += 1
+        return self._made_of(self._trace(pc), pc)
+
+    def _made_of(self, trace: Trace, key: Key) -> Function:
+        sources = trace.functions(_name(key))
+        text = sources.pop(_name(key))
+        text += "".join(f"{name} = way_out({name!r}, {way!r})\n" for name, way in sources.items())
+        code = compile(text, f"<EVM code at {key}>", "exec")
+        function = self._defined(key, code)
         if self._record is not None:
-            self._record.add(pc, tuple(trace.operations), code)
+            self._record.add(key, tuple(trace.operations), code)
         return function
 
-    def _defined(self, pc: int, code: CodeType) -> Function:
+    def _defined(self, key: Key, code: CodeType) -> Function:
         if not self._namespace:
-            self._namespace = {
-                **self._dialect.namespace,
-                "CODE": self._content,
-                "jumpdests": self._code.jumpdests,
-                "leave": self.leave,
-            }
+            self._namespace.update(
+                self._dialect.namespace,
+                CODE=self._content,
+                jumpdests=self._code.jumpdests,
+                leave=self.leave,
+                way_out=partial(WayOut, self._namespace),
+            )
         exec(code, self._namespace)
-        function: Function = self._namespace.pop(_name(pc))
+        function: Function = self._namespace.pop(_name(key))
         return function
 
 
-def _name(pc: int) -> str:
-    return f"at_{pc}"
+class WayOut:
+    """A way out of a function, compiled when somebody leaves there for the first time."""
+
+    __slots__ = ("_name", "_namespace", "_source")
+
+    def __init__(self, namespace: dict[str, Any], name: str, source: str) -> None:
+        self._namespace = namespace
+        self._name = name
+        self._source = source
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            self._define()
+        except RecursionError:  # deep in calls of calls: a thread has a stack of its own
+            thread = Thread(target=self._define)
+            thread.start()
+            thread.join()
+        return self._namespace[self._name](*arguments)
+
+    def _define(self) -> None:
+        code = compile(self._source, f"<EVM code, {self._name}>", "exec")
+        exec(code, self._namespace)  # in the place of this object
+
+
+class _Both:
+    """Keys of two dictionaries."""
+
+    def __init__(self, *dictionaries: Any) -> None:
+        self._dictionaries = dictionaries
+
+    def __contains__(self, key: object) -> bool:
+        return any(key in dictionary for dictionary in self._dictionaries)
+
+
+def _from_the_start(*arguments: Any) -> int:
+    """Nothing is known of this kind of call."""
+    return 0
+
+
+def _name(key: Key) -> str:
+    if isinstance(key, int):
+        return f"at_{key}"
+    return f"call_{key[1].hex()}_{key[0]}"
 
 
 class Programs:
     """The programs of one dialect; the oldest makes room when there are too many."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._programs: dict[bytes, Program] = {}
 
     def __getitem__(self, content: bytes) -> Program:
         program = self._programs.get(content)
         if program is None:
-            program = Program(content, self._dialect)
+            program = Program(content, self.dialect)
             while len(self._programs) >= MAX_PROGRAMS:
                 self._programs.pop(next(iter(self._programs)), None)
             self._programs[content] = program

@@ -159,6 +159,7 @@ class _Stage:
         self._selector = selector
         self._types = ["uint256"] * WORDS_OF_UNKNOWN if inputs is None else list(inputs)
         computation = translating(state_class.computation_class, threshold=2)
+        computation.programs.dialect.patience = 10**9  # blocks, not whole calls
         self.program: Program = computation.programs[code]
         self._state_class = type(
             state_class.__name__,

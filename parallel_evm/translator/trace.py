@@ -1,10 +1,15 @@
 """One trace of bytecode, written down as one Python function.
 
 A trace starts where a basic block starts and goes on through fall-throughs, jumps to known
-places and branches in the direction seen last; the other direction leaves the function. Within
-it the stack is symbolic (`values`): words become Python locals, and the real stack is brought up
-to date only where somebody else looks at it. Gas is charged once per *segment*, the stretch
-between two opcodes that py-evm runs itself; whoever leaves in the middle gets the rest back.
+places and branches in the direction seen last; the other direction leaves the function. One that
+starts where a call starts follows the *path* that such a call took (`recording`): it knows the
+function selector and how long the call data is, that the stack and memory are empty, and from
+what was recorded, where memory is used (a guard makes sure that it is so again). All that is known
+is not computed again: the dispatcher vanishes, memory becomes locals.
+
+The stack is symbolic (`values`), and so is memory as far as it is known (`memory`); the real ones
+are brought up to date only where somebody else looks at them. Gas is charged once per segment;
+whoever leaves in the middle gets the rest back (`draft`).
 
 The function takes ``(c, S, G, M, D, A)``: py-evm's computation, the list of its stack (numbers
 only), its gas meter, its memory, the call data with 32 zero bytes behind it, and the address whose
@@ -17,15 +22,16 @@ at ``pc``: py-evm's own opcodes go on from there, so that failures are py-evm's 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from eth.constants import GAS_SHA3WORD
+from eth.constants import GAS_COPY, GAS_LOGDATA, GAS_LOGTOPIC, GAS_SHA3WORD
 
-from parallel_evm.translator.calls import direct_call, has_direct_form
+from parallel_evm.translator.calls import has_direct_form
 from parallel_evm.translator.code import Code, Instruction
+from parallel_evm.translator.draft import Draft
+from parallel_evm.translator.machine import NAMESPACE, expansion_gas
+from parallel_evm.translator.memory import KnownMemory, Piece
 from parallel_evm.translator.operations import (
     ARITY,
     ENDINGS,
@@ -33,15 +39,17 @@ from parallel_evm.translator.operations import (
     exponent_byte_gas,
     net_metering,
 )
-from parallel_evm.translator.values import Value, apply, constant, local
+from parallel_evm.translator.recording import Recording
+from parallel_evm.translator.values import Value, apply, constant
 from parallel_evm.translator.words import FOLD
 
 MAX_INSTRUCTIONS: Final = 400
+MAX_PATH: Final = 4000
+"""Instructions of a trace, and of one that follows a recorded path."""
 MAX_REPEATS: Final = 12
 """How often one block may come up in a trace: small functions are called again and again."""
 
 _MEMORY_LIMIT: Final = 2**32
-_REST: Final = re.compile(r"<rest (\d+) (\d+)>")
 
 # Opcodes whose value stays the same for as long as the computation runs.
 _ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
@@ -58,53 +66,54 @@ _ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
 _FOLDED: Final = {name: FOLD[name].__code__.co_argcount for name in FOLD}
 
 
-class _Header:
-    """The lines that charge a segment; written when it is known what the segment costs."""
-
-    def __init__(self, segment: int, pc: int) -> None:
-        self.segment = segment
-        self.pc = pc
-
-
 class Trace:
-    """Translates from one position on. Use once: `Trace(...).python()`."""
+    """Translates from one position on. Use once."""
 
-    def __init__(self, code: Code, entry: int, seen: Mapping[int, int], notes_sha3: bool) -> None:
-        """``seen``: where the block at a position went when it was last interpreted."""
+    def __init__(
+        self,
+        code: Code,
+        entry: int,
+        seen: Mapping[int, int],
+        notes_sha3: bool,
+        recording: Recording | None = None,
+    ) -> None:
+        """``seen``: where the block at a position went when it was last interpreted.
+
+        ``recording``: of a call; ``entry`` is then 0, and the trace follows it.
+        """
         self._code = code
         self._entry = entry
         self._seen = seen
         self._notes_sha3 = notes_sha3
-        self.operations: dict[str, Any] = {}
-        """Opcodes that the function calls, by the names it has for them."""
+        self._recording = recording
+        self.operations: dict[str, None] = {}
+        """The names by which the function calls opcodes."""
 
-        self._lines: list[tuple[int, str | _Header]] = []
-        self._indent = 1
-        self._names = 0
-        self._in_branch: list[Value] | None = None
-        # Segments of gas: what each costs in all; what was spent of the current one
-        self._totals: list[int] = []
+        self._draft = Draft()
+        # Segments of gas: what was spent of the current one, now and before the instruction
         self._spent = 0
         self._before = 0
-        # The top of the stack as it is meant to be, and as it really is
+        # The top of the stack as it is meant to be
         self._stack: list[Value] = []
-        self._real: list[Value] = []
         self._needs = 0
         self._height = 0
         self._highest = 0
-        # Memory: known to be this long; words known by position
-        self._length = 0
-        self._words: dict[int, Value] = {}
+        self._memory = KnownMemory(fresh=recording is not None)
+        self._has_m = False
         self._environment: dict[str, Value] = {}
         self._uses: set[str] = set()
         self._block = entry
+        self._entered: int | None = entry
+        self._step = 0
         self._visits: dict[int, int] = {}
         self._pc = entry
+        self._recorded: tuple[int, ...] | None = None
+        self._looks = iter(recording.operands) if recording is not None else iter(())
 
     # -- the whole ---------------------------------------------------------------------------
 
-    def python(self, name: str) -> str:
-        """The source of the function."""
+    def functions(self, name: str) -> dict[str, str]:
+        """The source of the function ``name`` and of its ways out, by their names."""
         self._start_segment(self._entry)
         at: int | None = self._entry
         count = 0
@@ -115,9 +124,16 @@ class Trace:
                 break
             count += 1
             at = self._translate(instruction)
-        return self._assembled(name)
+        self._write_head()
+        return self._draft.functions(name)
+
+    def python(self, name: str) -> str:
+        """The same as one text, to be read."""
+        return "\n".join(self.functions(name).values())
 
     def _ends_here(self, instruction: Instruction, count: int) -> bool:
+        if self._recording is not None:
+            return count >= MAX_PATH
         if count >= MAX_INSTRUCTIONS:
             return True
         if instruction.name == "JUMPDEST" or instruction.pc == self._block:
@@ -129,147 +145,143 @@ class Trace:
 
     def _translate(self, instruction: Instruction) -> int | None:
         """Write one instruction; where to go on, or None at the end of the trace."""
-        self._pc = instruction.pc
+        pc = self._pc = instruction.pc
         self._before = self._spent
         name = instruction.name
+        if self._entered == pc:
+            self._entered = None
+        elif name == "JUMPDEST":
+            self._enter(pc)
+            self._entered = None
         if name is None:
-            if instruction.operation is None or instruction.pc >= len(self._code.content):
+            if instruction.operation is None or pc >= len(self._code.content):
                 self._leave()
             else:
                 self._call_foreign(instruction)
             return None
-        if name == "JUMPDEST":
-            self._block = instruction.pc
+        self._recorded = None
+        if self._recording is not None and instruction.value in Recording.LOOKED_AT:
+            seen = next(self._looks, None)
+            if seen is not None and seen[0] == pc:
+                self._recorded = seen[1]
+        if name in _CALLS and has_direct_form(instruction.operation):
+            return self._call_directly(instruction)
         if name in ARITY and (name != "SSTORE" or net_metering(instruction.operation) is None):
             return self._call_stock(instruction)
         self._spend(instruction.operation.gas_cost)
         if name in _FOLDED:
-            self._push(apply(name, *self._pop(_FOLDED[name])))
+            self._push(self._computed(name, *self._pop(_FOLDED[name])))
             return instruction.following
         if name in _ENVIRONMENT:
-            if name not in self._environment:
-                template, width = _ENVIRONMENT[name]
-                self._environment[name] = Value(template, (), width)
-            self._push(self._environment[name])
+            self._push(self._environmental(name))
             return instruction.following
         following = _OWN[name](self, instruction)
         return instruction.following if following is True else following
 
-    def _assembled(self, name: str) -> str:
-        head = [f"def {name}(c, S, G, M, D, A):"]
+    def _write_head(self) -> None:
+        head = self._draft.head
         low, high = self._needs, 1024 - self._highest
         room = []
         if low > 0 and self._highest > 0:
             room = [f"    if not {low} <= len(S) <= {high}:"]
         elif low > 0:
             room = [f"    if len(S) < {low}:"]
-        elif self._highest > 0:
+        elif self._highest > 0 and (self._recording is None or high < 0):
             room = [f"    if len(S) > {high}:"]
         if room:
             head += [*room, f"        return leave(c, {self._entry})"]
-        if "m" in self._uses:
-            head.append("    m = M._bytes")
         if "accounts" in self._uses:
             head.append("    accounts = c.state._account_db")
-        body: list[str] = []
-        for indent, line in self._lines:
-            if isinstance(line, str):
-                body.append("    " * indent + line)
-                continue
-            total = self._totals[line.segment]
-            if total == 0:
-                body.append("    g = G.gas_remaining")
-            else:
-                body += [f"    g = G.gas_remaining - {total}", "    if g < 0:"]
-                body.append(f"        return leave(c, {line.pc})")
-        return _REST.sub(self._rest, "\n".join(head + body)) + "\n"
 
-    def _rest(self, match: re.Match[str]) -> str:
-        rest = self._totals[int(match[1])] - int(match[2])
-        return f"g + {rest}" if rest else "g"
+    # -- directions --------------------------------------------------------------------------
 
-    # -- lines and names ---------------------------------------------------------------------
+    def _enter(self, pc: int) -> None:
+        """A block begins at ``pc``, which comes next."""
+        self._block = self._entered = pc
+        self._step += 1
 
-    def _write(self, line: str) -> None:
-        self._lines.append((self._indent, line))
-
-    @contextmanager
-    def _branch(self, condition: str) -> Iterator[None]:
-        """Lines that run only if ``condition`` holds; what gets a name there loses it again."""
-        self._write(f"if {condition}:")
-        outer, self._in_branch = self._in_branch, []
-        self._indent += 1
-        yield
-        self._indent -= 1
-        for value in self._in_branch:
-            value.name = None
-        self._in_branch = outer
-
-    def _fresh(self) -> str:
-        self._names += 1
-        return f"v{self._names}"
-
-    def _use(self, value: Value) -> str:
-        """A Python atom for a value: a number or the name of a local."""
-        if value.constant is not None:
-            return str(value.constant) if value.constant < 4096 else hex(value.constant)
-        if value.name is None:
-            text = self._expression(value)
-            value.name = self._fresh()
-            if self._in_branch is not None:
-                self._in_branch.append(value)
-            self._write(f"{value.name} = {text}")
-        return value.name
-
-    def _expression(self, value: Value) -> str:
-        if not value.template:
-            return f"S[{self._real.index(value) - len(self._real)}]"
-        text = value.template.format(*map(self._use, value.operands))
-        return f"1 if {text} else 0" if value.negation else text
-
-    def _name(self, value: Value) -> None:
-        """Make sure that a value has its local before a branch is written that needs it."""
-        self._use(value)
-
-    def _condition(self, value: Value) -> tuple[str, str]:
-        """Python conditions: the word is not zero, and the opposite."""
-        if value.name is None and value.negation:
-            operands = [self._use(operand) for operand in value.operands]
-            return value.template.format(*operands), value.negation.format(*operands)
-        text = self._use(value)
-        return text, f"not {text}"
-
-    def _known(self, width: int, text: str) -> Value:
-        """A value that is computed here and now."""
-        name = self._fresh()
-        self._write(f"{name} = {text}")
-        return local(name, width)
+    def _expected(self) -> int | None:
+        """Where the present block goes to."""
+        if self._recording is None:
+            return self._seen.get(self._block)
+        path = self._recording.path
+        step = self._step
+        if step + 1 < len(path) and path[step] == self._block:
+            return path[step + 1]
+        return None
 
     # -- gas ---------------------------------------------------------------------------------
 
     def _start_segment(self, pc: int) -> None:
-        """A segment from ``pc`` on; stack and gas meter are up to date."""
-        self._totals.append(0)
+        """A segment from ``pc`` on; the gas meter is up to date."""
+        self._draft.start_segment()
         self._spent = self._before = 0
-        self._lines.append((self._indent, _Header(len(self._totals) - 1, pc)))
+        with self._draft.exit("g < 0"):
+            self._materialise()
+            self._write(f"return leave(c, {pc})")
 
     def _spend(self, gas: int) -> None:
         self._spent += gas
-        self._totals[-1] += gas
-
-    def _gas(self, spent: int) -> str:
-        """Gas left for py-evm's eyes when ``spent`` of the segment is really gone."""
-        return f"<rest {len(self._totals) - 1} {spent}>"
+        self._draft.totals[-1] += gas
 
     def _return_gas(self, spent: int) -> None:
-        self._write(f"G.gas_remaining = {self._gas(spent)}")
+        self._write(f"G.gas_remaining = {self._draft.gas(spent)}")
 
     def _try(self, call: str) -> None:
         """``call`` returns the gas that it leaves; where that is negative, py-evm takes over."""
         self._write(f"t = {call}")
-        with self._branch("t < 0"):
+        with self._draft.exit("t < 0"):
             self._leave()
         self._write("g = t")
+
+    # -- values ------------------------------------------------------------------------------
+
+    def _write(self, line: str) -> None:
+        self._draft.write(line)
+
+    def _use(self, value: Value) -> str:
+        return self._draft.use(value)
+
+    def _known(self, width: int, text: str) -> Value:
+        return self._draft.known(width, text)
+
+    def _computed(self, name: str, *operands: Value) -> Value:
+        """The result of a pure opcode; of the first word of the call data the selector is known."""
+        if self._recording is not None and len(self._recording.selector) == 4:
+            first = self._environment.get("CALLDATALOAD 0")
+            if first is not None:
+                selector = int.from_bytes(self._recording.selector, "big")
+                a, b = operands[0], operands[-1]
+                if name == "SHR" and b is first and a.constant == 224:
+                    return constant(selector)
+                if name == "DIV" and a is first and b.constant == 2**224:
+                    return constant(selector)
+        return apply(name, *operands)
+
+    def _environmental(self, name: str) -> Value:
+        if name == "CALLDATASIZE" and self._recording is not None:
+            return constant(self._recording.size)
+        if name not in self._environment:
+            template, width = _ENVIRONMENT[name]
+            self._environment[name] = Value(template, (), width)
+        return self._environment[name]
+
+    def _settle(self, value: Value, place: int) -> Value:
+        """A place or size in memory, made a constant where a recording says what it is.
+
+        ``place``: the operand's position from the top of the stack. Where it is something else
+        than it was, py-evm takes over.
+        """
+        if value.constant is None and value.template and value.operands:
+            number = _folded(value)
+            if number is not None:
+                value.constant = number
+        if value.constant is None and self._recorded is not None:
+            number = self._recorded[place]
+            with self._draft.exit(f"{self._use(value)} != {number}"):
+                self._leave()
+            value.constant = number
+        return value
 
     # -- the stack ---------------------------------------------------------------------------
 
@@ -277,7 +289,7 @@ class Trace:
         while len(self._stack) < count:
             below = Value()
             self._stack.insert(0, below)
-            self._real.insert(0, below)
+            self._draft.real.insert(0, below)
             self._needs += 1
 
     def _peek(self, count: int) -> list[Value]:
@@ -298,10 +310,10 @@ class Trace:
 
     def _spill(self) -> None:
         """Bring the real stack up to date."""
-        real, meant = self._real, self._stack
+        real, meant = self._draft.real, self._stack
         same = 0
         for left, right in zip(real, meant, strict=False):
-            if left is not right and (left.constant is None or left.constant != right.constant):
+            if left is not right:
                 break
             same += 1
         drop = len(real) - same
@@ -318,76 +330,121 @@ class Trace:
             self._write(f"S.append({words[0]})")
         elif words:
             self._write(f"S += {', '.join(words)}")
-        if self._in_branch is None:
-            self._real = list(meant)
+        if not self._draft.in_exit:
+            self._draft.real = list(meant)
 
     # -- ways out ----------------------------------------------------------------------------
+
+    def _materialise(self) -> None:
+        """Real stack and memory as they are meant to be."""
+        has_m, self._has_m = self._has_m, False
+        self._write_memory()
+        self._has_m = has_m
+        self._spill()
 
     def _go(self, pc: int) -> None:
         """Leave the function after the present instruction, towards ``pc``."""
         self._return_gas(self._spent)
-        self._spill()
+        self._materialise()
         self._write(f"return {pc}")
 
     def _go_where(self, target: Value) -> None:
         """The same, towards a computed position that is known to be a valid destination."""
         text = self._use(target)
         self._return_gas(self._spent)
-        self._spill()
+        self._materialise()
         self._write(f"return {text}")
 
     def _leave(self) -> None:
         """Give the present instruction to py-evm. Its operands must still be on the stack."""
         self._return_gas(self._before)
-        self._spill()
+        self._materialise()
         self._write(f"return leave(c, {self._pc})")
 
     # -- opcodes that py-evm runs ------------------------------------------------------------
 
-    def _call(self, instruction: Instruction) -> None:
-        self._return_gas(self._spent)
-        self._spill()
-        if instruction.name in _CALLS and has_direct_form(instruction.operation):
-            name = instruction.name.lower()
-            self.operations[name] = direct_call(instruction.name, instruction.operation)
-            self._write(f"{name}(c, S, G, M)")
-            return
-        name = f"op_{instruction.value:02x}"
-        self.operations[name] = instruction.operation
-        self._write(f"c.code.program_counter = {instruction.pc + 1}")
-        self._write(f"{name}(computation=c)")
-
     def _call_foreign(self, instruction: Instruction) -> None:
         """Call, and end the trace: nothing is known of what it does, or where it goes."""
-        self._call(instruction)
+        self._return_gas(self._spent)
+        self._materialise()
+        self._operate(instruction)
         self._write("only_numbers(S)")
         self._write("return c.code.program_counter")
 
+    def _operate(self, instruction: Instruction) -> None:
+        name = f"op_{instruction.value:02x}"
+        self.operations[name] = None
+        self._write(f"c.code.program_counter = {instruction.pc + 1}")
+        self._write(f"{name}(computation=c)")
+
     def _call_stock(self, instruction: Instruction) -> int | None:
+        """Have py-evm run an opcode: its operands are put on the real stack for it alone."""
         assert instruction.name is not None
         taken, left = ARITY[instruction.name]
-        self._peek(taken)
-        self._call(instruction)
+        words = [self._use(value) for value in self._peek(taken)]
+        if instruction.name in _SEES_MEMORY:
+            self._update_memory()
+        self._return_gas(self._before)
+        if len(words) == 1:
+            self._write(f"S.append({words[0]})")
+        elif words:
+            self._write(f"S += {', '.join(reversed(words))}")
+        self._operate(instruction)
         if instruction.name in ENDINGS:
             self._write("return -1")
             return None
-        del self._stack[len(self._stack) - taken :]
-        self._height -= taken
-        self._real = list(self._stack)
-        self._words.clear()
-        if "m" in self._uses:
-            self._write("m = M._bytes")
+        self._pop(taken)
+        if instruction.name in _SEES_MEMORY:
+            self._lose_memory()
         if left:
-            name = self._fresh()
-            self._write(f"{name} = S[-1]")
-            if instruction.name not in _PUSHES_NUMBER:
-                with self._branch(f"isinstance({name}, bytes)"):
-                    self._write(f'{name} = S[-1] = from_bytes({name}, "big")')
-            result = local(name, 1 if instruction.name in _CALLS else 256)
-            self._push(result)
-            self._real.append(result)
+            if instruction.name in _PUSHES_NUMBER:
+                self._push(self._known(256, "S.pop()"))
+            else:
+                self._push(self._known(256, "number(S.pop())"))
         self._start_segment(instruction.following)
         return instruction.following
+
+    def _lose_memory(self) -> None:
+        """Somebody else may have changed it, and may hold a view of it."""
+        self._memory.forget_all()
+        self._memory.exact = False
+        self._has_m = False
+
+    def _call_directly(self, instruction: Instruction) -> int | None:
+        assert instruction.name is not None
+        name = instruction.name
+        has_value = name in ("CALL", "CALLCODE")
+        count = 7 if has_value else 6
+        operands = self._peek(count)
+        start, size, out, room = operands[-4:]
+        for span, length, place in ((start, size, count - 4), (out, room, count - 2)):
+            self._settle(length, place + 1)
+            if length.constant != 0:
+                self._settle(span, place)
+        if not self._reach(start, size) or not self._reach(out, room):
+            return None
+        data = self._content(start, size, keep=True)
+        if room.constant != 0:
+            self._before_write(out, room)
+        called = name.lower()
+        self.operations[called] = None
+        self._return_gas(self._before)
+        words = [self._use(value) for value in operands[: count - 4]]
+        listed = ", ".join([data, self._use(out), self._use(room), *words])
+        result = self._known(1, f"{called}(c, G, M, {listed})")
+        self._has_m = False
+        with self._draft.exit(f"{result.name} < 0"):
+            self._leave_after_call()
+        self._pop(count)
+        self._forget(out, room)
+        self._push(result)
+        self._start_segment(instruction.following)
+        return instruction.following
+
+    def _leave_after_call(self) -> None:
+        """A call that was refused has changed nothing, and the meter is exact."""
+        self._materialise()
+        self._write(f"return leave(c, {self._pc})")
 
     # -- stack and flow ----------------------------------------------------------------------
 
@@ -417,7 +474,7 @@ class Trace:
         return True
 
     def _gas_left(self, instruction: Instruction) -> bool:
-        self._push(self._known(256, self._gas(self._spent)))
+        self._push(self._known(256, self._draft.gas(self._spent)))
         return True
 
     def _stop(self, instruction: Instruction) -> None:
@@ -431,20 +488,22 @@ class Trace:
                 self._leave()
                 return None
             self._pop(1)
+            self._enter(target.constant)
             return target.constant
-        expected = self._seen.get(self._block)
+        expected = self._expected()
         text = self._use(target)
         if expected in self._code.jumpdests:
-            with self._branch(f"{text} != {expected}"):
+            with self._draft.exit(f"{text} != {expected}"):
                 self._jump_anywhere(target)
             self._pop(1)
+            self._enter(expected)
             return expected
         self._jump_anywhere(target)
         return None
 
     def _jump_anywhere(self, target: Value) -> None:
         """To a computed destination; the stack still holds it, and the condition of a JUMPI."""
-        with self._branch(f"{self._use(target)} not in jumpdests"):
+        with self._draft.exit(f"{self._use(target)} not in jumpdests"):
             self._leave()
         stack, height = list(self._stack), self._height
         self._pop(1)
@@ -454,43 +513,48 @@ class Trace:
     def _jumpi(self, instruction: Instruction) -> int | None:
         target, test = self._peek(2)
         valid = target.constant in self._code.jumpdests
+        following = instruction.following
+        expected = self._expected()
         if test.constant is not None and (test.constant == 0 or target.constant is not None):
             if test.constant == 0:
                 self._pop(2)
-                self._block = instruction.following
-                return instruction.following
+                self._enter(following)
+                return following
             if not valid:
                 self._leave()
                 return None
             self._pop(2)
+            assert target.constant is not None
+            self._enter(target.constant)
             return target.constant
         if target.constant is None:
-            self._name(target)
-        holds, fails = self._condition(test)
-        expected = self._seen.get(self._block)
+            self._use(target)
+        holds, fails = self._draft.condition(test)
         if valid and expected == target.constant:
-            with self._branch(fails):
-                self._go_popping(2, instruction.following)
+            assert target.constant is not None
+            with self._draft.exit(fails):
+                self._go_popping(2, following)
             self._pop(2)
+            self._enter(target.constant)
             return target.constant
-        with self._branch(holds):
+        with self._draft.exit(holds):
             if valid and target.constant is not None:
                 self._go_popping(2, target.constant)
             elif target.constant is not None:
                 self._leave()
             else:
-                with self._branch(f"{self._use(target)} not in jumpdests"):
+                with self._draft.exit(f"{self._use(target)} not in jumpdests"):
                     self._leave()
                 stack, height = list(self._stack), self._height
                 self._pop(2)
                 self._go_where(target)
                 self._stack, self._height = stack, height
         self._pop(2)
-        self._block = instruction.following
-        if expected != instruction.following:
-            self._go(instruction.following)
+        if expected != following:
+            self._go(following)
             return None
-        return instruction.following
+        self._enter(following)
+        return following
 
     def _go_popping(self, count: int, pc: int) -> None:
         stack, height = list(self._stack), self._height
@@ -501,148 +565,319 @@ class Trace:
     # -- memory ------------------------------------------------------------------------------
 
     def _m(self) -> str:
-        self._uses.add("m")
+        """The real memory's bytes."""
+        if not self._has_m:
+            self._write("m = M._bytes")
+            self._has_m = True
         return "m"
 
-    def _touch(self, start: Value, size: int) -> tuple[str, str] | None:
-        """Pay for an access to ``size`` bytes; the Python of its start and its end.
+    def _write_memory(self) -> None:
+        """Write down what makes the real memory what it is meant to be."""
+        self._extend()
+        for start, word in self._memory.waiting.items():
+            self._write_word(start, word)
 
-        None: that much memory exists for nobody, and the trace ends by leaving.
-        """
-        memory = self._m()
-        if start.constant is not None:
-            end = start.constant + size
+    def _extend(self) -> None:
+        memory = self._memory
+        if memory.exact and memory.real < memory.length:
+            self._write(f"m = extend(M, {memory.length})")
+            self._has_m = True
+
+    def _write_word(self, start: int, word: Value) -> None:
+        span = f"{self._m()}[{start}:{start + 32}]"
+        if word.constant is not None:
+            self._write(f"{span} = {_literal(word.constant)}")
+        else:
+            self._write(f'{span} = {self._use(word)}.to_bytes(32, "big")')
+
+    def _update_memory(self) -> None:
+        """Make the real memory what it is meant to be, here and from now on."""
+        self._write_memory()
+        self._memory.written()
+
+    def _before_write(self, start: Value, size: Value) -> None:
+        """Somebody is about to write there: what waits to be written there must come before."""
+        if start.constant is None or size.constant is None:
+            self._update_memory()
+            return
+        memory = self._memory
+        self._extend()
+        memory.real = memory.length
+        for word in memory.waiting_at(start.constant, size.constant):
+            self._write_word(word, memory.waiting.pop(word))
+
+    def _reach(self, start: Value, size: Value) -> bool:
+        """Pay for an access to memory. False: that much exists for nobody; the trace has ended."""
+        memory = self._memory
+        if size.constant == 0:
+            return True
+        if size.constant is not None and size.constant > _MEMORY_LIMIT:
+            self._leave()
+            return False
+        if start.constant is not None and size.constant is not None:
+            end = start.constant + size.constant
             if end > _MEMORY_LIMIT:
                 self._leave()
-                return None
-            if end > self._length:
-                with self._branch(f"len({memory}) < {end}"):
-                    self._try(f"grow({memory}, g, {end})")
-                self._length = (end + 31) // 32 * 32
-            return self._use(start), str(end)
-        first = self._use(start)
-        last = self._known(256, f"{first} + {size}").name
-        assert last is not None
-        with self._branch(f"len({memory}) < {last}"):
-            self._try(f"grow({memory}, g, {last})")
-        return first, last
+                return False
+            if end <= memory.length:
+                return True
+            if memory.exact:
+                gas = expansion_gas(memory.length, end)
+                self._spend(gas)
+                self._before += gas  # paid: whoever leaves from here on leaves with longer memory
+            else:
+                m = self._m()
+                with self._draft.branch(f"len({m}) < {end}"):
+                    self._try(f"grow({m}, g, {end})")
+            memory.length = (end + 31) & ~31
+            return True
+        self._extend()
+        memory.real = memory.length
+        memory.exact = False
+        m = self._m()
+        if size.constant is not None:
+            end_text = f"{self._use(start)} + {size.constant}"
+            with self._draft.branch(f"len({m}) < {end_text}"):
+                self._try(f"grow({m}, g, {end_text})")
+        else:
+            self._try(f"reach({m}, g, {self._use(start)}, {self._use(size)})")
+        return True
 
-    def _forget(self, start: Value, size: int) -> None:
-        """Words that a write changes are no longer known."""
-        if start.constant is None:
-            self._words.clear()
+    def _span(self, start: Value, size: Value) -> str:
+        """The Python of a stretch of the real memory, which has been paid for."""
+        m = self._m()
+        if start.constant is not None and size.constant is not None:
+            return f"{m}[{start.constant}:{start.constant + size.constant}]"
+        first = self._use(start)
+        return f"{m}[{first}:{first} + {self._use(size)}]"
+
+    def _content(self, start: Value, size: Value, keep: bool) -> str:
+        """The Python of the bytes that lie there. ``keep``: memory is needed afterwards."""
+        if size.constant == 0:
+            return 'b""'
+        if start.constant is not None and size.constant is not None:
+            pieces = self._memory.pieces(start.constant, size.constant)
+            if pieces is not None:
+                return self._joined(pieces)
+        if keep:
+            self._update_memory()
+        else:
+            self._write_memory()
+        return f"bytes({self._span(start, size)})"
+
+    def _joined(self, pieces: list[Piece]) -> str:
+        texts: list[str] = []
+        literal = b""
+        for value, first, last in pieces:
+            assert value is not None
+            if value.constant is not None:
+                literal += value.constant.to_bytes(32, "big")[first:last]
+                continue
+            if literal:
+                texts.append(repr(literal))
+                literal = b""
+            text = f'{self._use(value)}.to_bytes(32, "big")'
+            texts.append(text if last - first == 32 else f"{text}[{first}:{last}]")
+        if literal:
+            texts.append(repr(literal))
+        return " + ".join(texts)
+
+    def _forget(self, start: Value, size: Value) -> None:
+        """What lies there changes in a way that is not known."""
+        if size.constant == 0:
             return
-        first, last = start.constant, start.constant + size
-        for position in [p for p in self._words if first - 32 < p < last]:
-            del self._words[position]
+        if start.constant is None or size.constant is None:
+            self._memory.forget_all()
+        else:
+            self._memory.forget(start.constant, size.constant)
 
     def _mload(self, instruction: Instruction) -> bool | None:
         (start,) = self._peek(1)
-        if start.constant is not None and start.constant in self._words:
-            self._pop(1)
-            self._push(self._words[start.constant])
-            return True
-        span = self._touch(start, 32)
-        if span is None:
+        self._settle(start, 0)
+        if not self._reach(start, _WORD):
             return None
+        if start.constant is None:
+            self._update_memory()
+            self._pop(1)
+            self._push(self._known(256, f'from_bytes({self._span(start, _WORD)}, "big")'))
+            return True
+        word = self._memory.word(start.constant)
+        if word is None:
+            pieces = self._memory.pieces(start.constant, 32)
+            if pieces is not None:
+                word = self._known(256, f'from_bytes({self._joined(pieces)}, "big")')
+            else:
+                self._update_memory()
+                word = self._known(256, f'from_bytes({self._span(start, _WORD)}, "big")')
+            self._memory.learn(start.constant, word)
         self._pop(1)
-        word = self._known(256, f'from_bytes(m[{span[0]}:{span[1]}], "big")')
-        if start.constant is not None:
-            self._words[start.constant] = word
         self._push(word)
         return True
 
     def _mstore(self, instruction: Instruction) -> bool | None:
         start, word = self._peek(2)
-        content = self._use(word)
-        span = self._touch(start, 32)
-        if span is None:
+        self._settle(start, 0)
+        if not self._reach(start, _WORD):
             return None
+        content = self._use(word)
         self._pop(2)
-        if word.constant is not None:
-            self._write(f"m[{span[0]}:{span[1]}] = {_literal(word.constant)}")
-        else:
-            self._write(f'm[{span[0]}:{span[1]}] = {content}.to_bytes(32, "big")')
-        self._forget(start, 32)
         if start.constant is not None:
-            self._words[start.constant] = word
+            self._memory.store(start.constant, word)
+            return True
+        self._update_memory()
+        if word.constant is not None:
+            self._write(f"{self._span(start, _WORD)} = {_literal(word.constant)}")
+        else:
+            self._write(f'{self._span(start, _WORD)} = {content}.to_bytes(32, "big")')
+        self._memory.forget_all()
         return True
 
     def _mstore8(self, instruction: Instruction) -> bool | None:
         start, word = self._peek(2)
-        content = self._use(word)
-        span = self._touch(start, 1)
-        if span is None:
+        self._settle(start, 0)
+        if not self._reach(start, _BYTE):
             return None
+        content = self._use(word)
         self._pop(2)
-        self._write(f"m[{span[0]}] = {content} & 255")
-        self._forget(start, 1)
+        self._before_write(start, _BYTE)
+        self._write(f"{self._m()}[{self._use(start)}] = {content} & 255")
+        self._forget(start, _BYTE)
         return True
 
     def _msize(self, instruction: Instruction) -> bool:
-        self._push(self._known(64, f"len({self._m()})"))
-        return True
-
-    def _copy(self, function: str, source: str) -> bool:
-        operands = self._peek(3)
-        target, start, size = map(self._use, operands)
-        self._try(f"{function}({self._m()}, g, {target}, {source}{start}, {size})")
-        self._pop(3)
-        length = operands[2].constant
-        if length is None:
-            self._words.clear()
+        if self._memory.exact:
+            self._push(constant(self._memory.length))
         else:
-            self._forget(operands[0], length)
+            self._push(self._known(64, f"len({self._m()})"))
         return True
 
-    def _calldatacopy(self, instruction: Instruction) -> bool:
-        return self._copy("copy", "D, ")
+    def _copy(self, source: str, function: str = "copy") -> bool | None:
+        """To memory, from ``source`` (Python of bytes); ``move``: from memory itself."""
+        operands = self._peek(3)
+        target, start, size = operands
+        self._settle(size, 2)
+        if size.constant != 0:
+            self._settle(target, 0)
+            if function == "move":
+                self._settle(start, 1)
+        if function == "copy_returned":  # beyond the end it fails (EIP-211)
+            with self._draft.exit(f"{self._use(start)} + {self._use(size)} > len({source})"):
+                self._leave()
+        if size.constant is not None:
+            self._spend(GAS_COPY * ((size.constant + 31) // 32))
+            if not self._reach(target, size):
+                return None
+            if function == "move" and not self._reach(start, size):
+                return None
+        else:
+            self._reach_by("reach_to_copy", target, size, start if function == "move" else None)
+        self._pop(3)
+        if size.constant == 0:
+            return True
+        if function == "move":
+            self._update_memory()
+            self._write(f"{self._span(target, size)} = {self._span(start, size)}")
+        else:
+            self._before_write(target, size)
+            words = f"{self._use(target)}, {source}, {self._use(start)}, {self._use(size)}"
+            self._write(f"copy({self._m()}, {words})")
+        self._forget(target, size)
+        return True
 
-    def _codecopy(self, instruction: Instruction) -> bool:
-        return self._copy("copy", "CODE, ")
+    def _reach_by(
+        self, function: str, start: Value, size: Value, also: Value | None = None
+    ) -> None:
+        """Pay, at run time and in one go, for an access of a size that is not known."""
+        self._extend()
+        self._memory.real = self._memory.length
+        self._memory.exact = False
+        words = [self._use(start), self._use(size)]
+        if also is not None:
+            words[0] = f"max({words[0]}, {self._use(also)})"
+        self._try(f"{function}({self._m()}, g, {', '.join(words)})")
 
-    def _returndatacopy(self, instruction: Instruction) -> bool:
-        return self._copy("copy_returned", "c.return_data, ")
+    def _calldatacopy(self, instruction: Instruction) -> bool | None:
+        return self._copy("D")
 
-    def _mcopy(self, instruction: Instruction) -> bool:
-        return self._copy("move", "")
+    def _codecopy(self, instruction: Instruction) -> bool | None:
+        return self._copy("CODE")
+
+    def _returndatacopy(self, instruction: Instruction) -> bool | None:
+        return self._copy("c.return_data", "copy_returned")
+
+    def _mcopy(self, instruction: Instruction) -> bool | None:
+        return self._copy("", "move")
 
     def _sha3(self, instruction: Instruction) -> bool | None:
         start, size = self._peek(2)
-        if size.constant is not None and 0 < size.constant < _MEMORY_LIMIT:
-            self._spend(GAS_SHA3WORD * ((size.constant + 31) // 32))
-            span = self._touch(start, size.constant)
-            if span is None:
-                return None
-            first, last = span
+        self._settle_span(start, size)
+        if size.constant is None:
+            self._reach_by("reach_to_hash", start, size)
         else:
-            first, length = self._use(start), self._use(size)
-            self._try(f"reach_to_hash({self._m()}, g, {first}, {length})")
-            last = f"{first} + {length}"
+            if size.constant < _MEMORY_LIMIT:
+                self._spend(GAS_SHA3WORD * ((size.constant + 31) // 32))
+            if not self._reach(start, size):
+                return None
+        prefix = "noted_" if self._notes_sha3 else ""
+        pair = self._pair(start, size)
+        if pair is not None:
+            text = f"{prefix}sha3_of_pair(c, {self._use(pair[0])}, {self._use(pair[1])})"
+        else:
+            text = f"{prefix}sha3(c, {self._content(start, size, keep=True)})"
         self._pop(2)
-        function = "noted_sha3" if self._notes_sha3 else "sha3"
-        self._push(self._known(256, f"{function}(c, m[{first}:{last}])"))
+        self._push(self._known(256, text))
+        return True
+
+    def _pair(self, start: Value, size: Value) -> tuple[Value, Value] | None:
+        """Two words that are hashed together, as for a slot of a mapping."""
+        if start.constant is None or size.constant != 64:
+            return None
+        first = self._memory.word(start.constant)
+        second = self._memory.word(start.constant + 32)
+        return None if first is None or second is None else (first, second)
+
+    def _settle_span(self, start: Value, size: Value) -> None:
+        self._settle(size, 1)
+        if size.constant != 0:
+            self._settle(start, 0)
+
+    def _end_with(self, instruction: Instruction) -> bool:
+        """Hand over the output. False: the trace has ended."""
+        start, size = self._peek(2)
+        self._settle_span(start, size)
+        if size.constant is None:
+            self._reach_by("reach", start, size)
+        elif not self._reach(start, size):
+            return False
+        self._write(f"c.output = {self._content(start, size, keep=False)}")
+        self._return_gas(self._spent)
         return True
 
     def _return(self, instruction: Instruction) -> None:
-        start, size = self._peek(2)
-        if size.constant is not None and 0 < size.constant < _MEMORY_LIMIT:
-            span = self._touch(start, size.constant)
-            if span is None:
-                return
-            first, last = span
-        else:
-            first, length = self._use(start), self._use(size)
-            self._try(f"reach({self._m()}, g, {first}, {length})")
-            last = f"{first} + {length}"
-        self._write(f"c.output = bytes(m[{first}:{last}])")
-        self._return_gas(self._spent)
-        self._write("return -1")
+        if self._end_with(instruction):
+            self._write("return -1")
 
-    def _log(self, instruction: Instruction) -> bool:
-        start, size, *topics = map(self._use, self._peek(2 + instruction.number))
-        listed = "".join(f"{topic}, " for topic in topics)
-        self._try(f"log(c, {self._m()}, g, {start}, {size}, ({listed.rstrip()}))")
+    def _revert(self, instruction: Instruction) -> None:
+        if self._end_with(instruction):
+            self._write("raise Revert(c.output)")
+
+    def _log(self, instruction: Instruction) -> bool | None:
+        start, size, *topics = self._peek(2 + instruction.number)
+        self._settle_span(start, size)
+        if "may write" not in self._uses:
+            self._uses.add("may write")
+            with self._draft.exit("c.msg.is_static"):
+                self._leave()
+        self._spend(GAS_LOGTOPIC * instruction.number)
+        if size.constant is None:
+            self._reach_by("reach_to_log", start, size)
+        else:
+            if size.constant < _MEMORY_LIMIT:
+                self._spend(GAS_LOGDATA * size.constant)
+            if not self._reach(start, size):
+                return None
+        listed = "".join(f"{self._use(topic)}, " for topic in topics).rstrip()
+        self._write(f"log(c, ({listed}), {self._content(start, size, keep=True)})")
         self._pop(2 + instruction.number)
         return True
 
@@ -697,7 +932,7 @@ class Trace:
     def _sstore(self, instruction: Instruction) -> bool:
         slot, word = map(self._use, self._peek(2))
         self._uses.add("accounts")
-        exact = self._gas(self._spent)
+        exact = self._draft.gas(self._spent)
         self._try(f"sstore(c, accounts, g, A, {slot}, {word}, {exact})")
         self._pop(2)
         return True
@@ -708,8 +943,26 @@ def _literal(number: int) -> str:
     return repr(number.to_bytes(32, "big"))
 
 
+def _folded(value: Value) -> int | None:
+    """The number that a value is, if what it is made of has become constant since."""
+    if value.constant is not None:
+        return value.constant
+    if not value.template or not value.operands:
+        return None
+    numbers = [_folded(operand) for operand in value.operands]
+    if None in numbers:
+        return None
+    text = value.template.format(*numbers)
+    found: int = eval(f"1 if {text} else 0" if value.negation else text, dict(NAMESPACE))
+    return found
+
+
+_WORD: Final = constant(32)
+_BYTE: Final = constant(1)
+
 _CALLS: Final = frozenset({"CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"})
 _PUSHES_NUMBER: Final = _CALLS | {"EXTCODESIZE", "BASEFEE", "BLOBBASEFEE", "CHAINID", "GASLIMIT"}
+_SEES_MEMORY: Final = _CALLS | {"CREATE", "CREATE2", "EXTCODECOPY"}
 
 _OWN: Final[dict[str, Callable[[Trace, Instruction], Any]]] = {
     "PUSH": Trace._push_constant,
@@ -735,6 +988,7 @@ _OWN: Final[dict[str, Callable[[Trace, Instruction], Any]]] = {
     "MCOPY": Trace._mcopy,
     "SHA3": Trace._sha3,
     "RETURN": Trace._return,
+    "REVERT": Trace._revert,
     "LOG": Trace._log,
     "EXP": Trace._exp,
     "SLOAD": Trace._sload,

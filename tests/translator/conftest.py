@@ -102,7 +102,6 @@ def facts_of(computation: Any) -> dict[str, Any]:
         "beneficiaries": sorted(computation.get_self_destruct_beneficiaries()),
         # Homestead's children append to a list of the class, which belongs to no run.
         "created": computation.__dict__.get("contracts_created"),
-        "memory": len(computation._memory),
         "message": (computation.msg.depth, computation.msg.gas, bytes(computation.msg.data)),
         "children": [facts_of(child) for child in computation.children],
     }
@@ -111,12 +110,15 @@ def facts_of(computation: Any) -> dict[str, Any]:
 class Twins:
     """A fork's rules, once as they are and once translated."""
 
-    def __init__(self, fork: str, threshold: int) -> None:
+    def __init__(self, fork: str, threshold: int, paths: bool = True) -> None:
+        """``paths``: whether whole calls are translated, or blocks only."""
         stock = state_class_of(fork)
         self.fork = fork
         self.plain = type("Plain", (stock,), {"account_db_class": View})
         computation = translating(stock.computation_class, threshold=threshold)
         self.programs = computation.programs
+        if not paths:
+            self.programs.dialect.patience = 10**9
         self.fast = type(
             "Fast", (stock,), {"account_db_class": View, "computation_class": computation}
         )
@@ -210,7 +212,7 @@ class Twins:
     @property
     def translated(self) -> int:
         """How many traces there are."""
-        return sum(len(program.functions) for program in self.programs)
+        return sum(len(program.functions) + len(program.calls) for program in self.programs)
 
 
 def outcome(run: Any, *arguments: Any, **options: Any) -> Run:

@@ -19,13 +19,13 @@ def test_a_block_comes_out_the_same_and_was_translated(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
-    python = Trace.python
+    functions = Trace.functions
 
-    def counted(trace: Trace, function: str) -> str:
+    def counted(trace: Trace, function: str) -> dict[str, str]:
         written.append(function)
-        return python(trace, function)
+        return functions(trace, function)
 
-    monkeypatch.setattr(Trace, "python", counted)
+    monkeypatch.setattr(Trace, "functions", counted)
     workload = workloads.build(name, transactions=12, accounts=6)
     result, *_ = workload.open().mine_all(list(workload.blocks[0]))
     config = ParallelConfig(backend="serial", min_transactions=1)

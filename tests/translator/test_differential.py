@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning"
 def compare(lab: Any, fork: str, seed: int) -> int:
     """One random program; how many traces there are afterwards."""
     chance = random.Random(f"{fork} {seed}")
-    twins = lab.twins_of(fork, chance.choice((1, 2, 3)))
+    twins = lab.twins_of(fork, chance.choice((1, 2, 3)), chance.random() < 0.6)
     if chance.random() < 0.6:
         soup = lab.Soup(chance, fork)
         codes = [soup.program() for _ in range(3)]

@@ -33,7 +33,7 @@ def world_of(lab: Any, code: bytes) -> Any:
 
 
 def test_a_block_is_translated_after_as_many_visits_as_asked_for(lab: Any) -> None:
-    twins = lab.Twins("cancun", 16)
+    twins = lab.Twins("cancun", 16, paths=False)
     world = world_of(lab, COUNTER)
     for visits in range(1, 16):
         twins.run(twins.fast, world)
