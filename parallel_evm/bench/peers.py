@@ -182,9 +182,10 @@ def _mine(node: _Node, block: _Block) -> float:
     node.ask("anvil_setNextBlockBaseFeePerGas", hex(header.base_fee_per_gas))
     node.ask("evm_setBlockGasLimit", hex(header.gas_limit))
     node.ask("anvil_setCoinbase", _hex(header.coinbase))
-    hashes = node.ask_all(
-        [("eth_sendRawTransaction", [_hex(sent.encode())]) for sent in block.transactions]
-    )
+    # One by one: anvil goes about the requests of a batch in any order.
+    hashes = [
+        node.ask("eth_sendRawTransaction", _hex(sent.encode())) for sent in block.transactions
+    ]
     started = time.perf_counter()
     node.ask("evm_mine", {"timestamp": header.timestamp})
     seconds = time.perf_counter() - started
