@@ -17,7 +17,7 @@ from coincurve import PublicKey
 from rlp.codec import encode
 
 from parallel_evm.hashing import keccak
-from parallel_evm.scheduling.templates import Call, Template, call
+from parallel_evm.scheduling.templates import Call, Expected, Template, call_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.keys import BALANCE, CODE, NONCE, Key
 
@@ -34,6 +34,9 @@ _MAX_DIGESTS: Final = 1 << 16
 """Hashes remembered; about a quarter of a kilobyte each."""
 _MAX_TOUCHED: Final = 256
 """Reads, and writes, learned from one transaction."""
+
+_PARTS: Final = frozenset({NONCE, CODE})
+_NOTHING: Final[dict[int, int]] = {}
 
 _SET_CODE_TYPE: Final = 4
 _SET_CODE_MAGIC: Final = b"\x05"
@@ -69,12 +72,16 @@ class Forecaster:
         self._contracts: dict[bytes, dict[bytes, Template]] = {}
         self._size = 0
         self._digests: dict[bytes, bytes] = {}
+        # By index, of the block at hand: mostly nothing else happens than what was expected.
+        self._asked: dict[int, _Asked] = {}
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
         """What ``transaction`` will touch.
 
         One that has no sender, or is malformed, will be refused: it touches nothing.
         """
+        if not index:
+            self._asked = {}
         said = None if sender is None else _said(transaction)
         if said is None or sender is None:
             return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS, True)
@@ -87,9 +94,10 @@ class Forecaster:
         functions = self._recall(to)
         template = functions.get(data[:4])
         if template is not None:
-            asked = self._call(sender, to, data)
-            learned_reads, learned_writes = template.expect(asked)
-            words = template.unfamiliar(asked)
+            call = self._call(sender, to, data)
+            expected = template.expect(call)
+            self._asked[index] = _Asked(transaction, to, functions, template, call, expected)
+            words = template.unfamiliar(call, expected)
             if words:
                 # Another function may know what these arguments stand for; else nobody does, and
                 # the calls that share one of them stay together.
@@ -100,8 +108,8 @@ class Forecaster:
                 writes.extend((to + word, CODE) for word in words)
             return Forecast(
                 index,
-                reads=learned_reads.union(reads),
-                writes=learned_writes.union(writes),
+                reads=expected.reads.union(reads),
+                writes=expected.writes.union(writes),
                 gas=_INTRINSIC_GAS + template.gas,
                 known=True,
             )
@@ -121,32 +129,52 @@ class Forecaster:
 
     def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None:
         """Take note of what an accepted transaction really touched."""
-        outcome, said = speculation.outcome, _said(transaction)
-        if sender is None or outcome is None or said is None or not said.to:
+        outcome = speculation.outcome
+        if sender is None or outcome is None:
             return
-        to, data = said.to, said.data
-        functions = self._recall(to)
-        template = functions.get(data[:4])
-        if template is None:
-            if not data and not speculation.observations.slots:
-                return  # a plain transfer: the rules say all there is
-            self._contracts[to] = functions
-            template = functions[data[:4]] = Template()
-            template.gas = outcome.gas_used
-            self._size += 1
+        asked = self._asked.get(speculation.index)
+        if (
+            asked is None
+            or asked.transaction is not transaction
+            or self._contracts.get(asked.to) is not asked.functions  # forgotten since
+        ):
+            asked = self._ask(transaction, sender, speculation)
+            if asked is None:
+                return
+        template = asked.template
         template.gas += (outcome.gas_used - template.gas) // _AVERAGED
         self._size -= len(template)
         template.learn(
-            self._call(sender, to, data),
-            reads=frozenset(islice(_reads(speculation, sender), _MAX_TOUCHED)),
-            writes=frozenset(islice(_writes(speculation, sender), _MAX_TOUCHED)),
+            asked.call,
+            reads=_reads(speculation, sender),
+            writes=_writes(speculation, sender),
             preimages=speculation.preimages or {},
             success=outcome.is_success,
+            expected=asked.expected,
         )
         self._size += len(template)
         while self._size > _MAX_SIZE:
             forgotten = self._contracts.pop(next(iter(self._contracts)))
             self._size -= sum(1 + len(template) for template in forgotten.values())
+
+    def _ask(self, transaction: Any, sender: bytes, speculation: Speculation) -> _Asked | None:
+        """Which template learns from a transaction that none was asked about."""
+        said = _said(transaction)
+        if said is None or not said.to:
+            return None
+        to, data = said.to, said.data
+        functions = self._recall(to)
+        template = functions.get(data[:4])
+        if template is None:
+            if not data and not speculation.observations.slots:
+                return None  # a plain transfer: the rules say all there is
+            self._contracts[to] = functions
+            template = functions[data[:4]] = Template()
+            assert speculation.outcome is not None
+            template.gas = speculation.outcome.gas_used
+            self._size += 1
+        call = self._call(sender, to, data)
+        return _Asked(transaction, to, functions, template, call, None)
 
     def _recall(self, to: bytes) -> dict[bytes, Template]:
         """The functions of a contract, which becomes the one called most recently."""
@@ -159,7 +187,18 @@ class Forecaster:
     def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
         if len(self._digests) > _MAX_DIGESTS:
             self._digests.clear()
-        return call(sender, to, data, self._digests)
+        return call_of(sender, to, data, self._digests)
+
+
+class _Asked(NamedTuple):
+    """A transaction that a template was asked about, and what it said."""
+
+    transaction: Any
+    to: bytes
+    functions: dict[bytes, Template]
+    template: Template
+    call: Call
+    expected: Expected | None
 
 
 class _Said(NamedTuple):
@@ -218,31 +257,38 @@ def _authorities(transaction: Any) -> Iterator[bytes]:
         yield keccak(key.format(compressed=False)[1:])[12:]
 
 
-def _reads(speculation: Speculation, sender: bytes) -> Iterator[Key]:
+def _reads(speculation: Speculation, sender: bytes) -> frozenset[Key]:
     """The observed keys that other transactions may change."""
     observed = speculation.observations
-    for address, slots in observed.slots.items():
-        for slot in slots:
-            yield address, slot
-    for key in observed.cells:
-        # Life is nearly always a mere touch, and wiped storage shows in the code that goes too.
-        if key[1] == BALANCE or (key[1] in (NONCE, CODE) and key[0] != sender):
-            yield key
+    keys: list[Key] = [
+        (address, slot) for address, slots in observed.slots.items() for slot in slots
+    ]
+    # Life is nearly always a mere touch, and wiped storage shows in the code that goes too.
+    keys += [
+        key
+        for key in observed.cells
+        if key[1] == BALANCE or (key[0] != sender and key[1] in _PARTS)
+    ]
+    return frozenset(keys[:_MAX_TOUCHED])
 
 
-def _writes(speculation: Speculation, sender: bytes) -> Iterator[Key]:
+def _writes(speculation: Speculation, sender: bytes) -> frozenset[Key]:
     """The keys that hold another value afterwards: judging is by value."""
     observed, effects = speculation.observations, speculation.effects
+    keys: list[Key] = []
     for address, slots in effects.slots.items():
-        before = observed.slots.get(address, {})
-        for slot, value in slots.items():
-            if before.get(slot) != value:
-                yield address, slot
-    for key, value in effects.cells.items():
-        if key[1] in (NONCE, CODE) and key[0] != sender and observed.cells.get(key) != value:
-            yield key
-    for address, delta in effects.deltas.items():
-        # Whoever received value was called. The fee's recipient was not, and changes with the
-        # block; nobody reads its balance.
-        if delta and address != sender and (address, CODE) in observed.cells:
-            yield address, BALANCE
+        before = observed.slots.get(address, _NOTHING)
+        keys += [(address, slot) for slot, value in slots.items() if before.get(slot) != value]
+    keys += [
+        key
+        for key, value in effects.cells.items()
+        if key[0] != sender and key[1] in _PARTS and observed.cells.get(key) != value
+    ]
+    # Whoever received value was called. The fee's recipient was not, and changes with the block;
+    # nobody reads its balance.
+    keys += [
+        (address, BALANCE)
+        for address, delta in effects.deltas.items()
+        if delta and address != sender and (address, CODE) in observed.cells
+    ]
+    return frozenset(keys[:_MAX_TOUCHED])

@@ -31,6 +31,9 @@ _MAX_NEAR: Final = 8
 _PATIENCE: Final = 8
 """After so many surprises in a row without it, an access is not expected any more."""
 
+_SEEN_ONCE: Final = 2
+"""From this surprise on it is known which constants came only once."""
+
 _NO_ADDRESS: Final = bytes(12)
 _NO_PREFIX: Final = bytes(8)
 _SMALL: Final = bytes(28)
@@ -51,7 +54,7 @@ class Call(NamedTuple):
     """Hashes already computed, shared by many calls."""
 
 
-def call(sender: bytes, to: bytes, data: bytes, digests: dict[bytes, bytes]) -> Call:
+def call_of(sender: bytes, to: bytes, data: bytes, digests: dict[bytes, bytes]) -> Call:
     """Take a transaction's words apart. ``digests`` is read and added to."""
     caller, callee = sender.rjust(32, b"\0"), to.rjust(32, b"\0")
     end = min(len(data), _SELECTOR + 32 * _MAX_ARGUMENTS)
@@ -310,6 +313,18 @@ class _Expectation:
     varying: tuple[_Entry, ...]
 
 
+class Expected(NamedTuple):
+    """What one call is expected to touch, as long as the template expects the same of calls."""
+
+    reads: frozenset[Key]
+    writes: frozenset[Key]
+    bundles: list[_Bundle]
+    keys: dict[_Entry, Key | None]
+    """What the accesses come to that differ from call to call."""
+    edition: int
+    """Of the template; a later one may expect other things."""
+
+
 class Template:
     """What the calls of one function touched, merged.
 
@@ -318,12 +333,22 @@ class Template:
     address-like arguments that all the calls had in common in which it was touched.
     """
 
-    __slots__ = ("_anchored", "_bundles", "_common", "_home", "_mentions", "_surprises", "gas")
+    __slots__ = (
+        "_anchored",
+        "_bundles",
+        "_common",
+        "_edition",
+        "_home",
+        "_mentions",
+        "_surprises",
+        "gas",
+    )
 
     def __init__(self) -> None:
         self.gas = 0
         """Gas used by recent calls, averaged."""
         self._surprises = 0
+        self._edition = 0
         self._common = _Bundle(frozenset(), None)
         self._bundles: dict[frozenset[bytes], _Bundle] = {frozenset(): self._common}
         # The bundles that have a word in their context, and those that are looked up by it.
@@ -334,15 +359,16 @@ class Template:
     def __len__(self) -> int:
         return len(self._home)
 
-    def expect(self, call: Call) -> tuple[frozenset[Key], frozenset[Key]]:
+    def expect(self, call: Call) -> Expected:
         """The keys that ``call`` will read, and those that it will change."""
         bundles = self._matching(call)
         expected = [bundle.compiled or self._compile(bundle) for bundle in bundles]
         read: list[Key] = []
         written: list[Key] = []
+        keys: dict[_Entry, Key | None] = {}
         for expectation in expected:
             for entry in expectation.varying:
-                key = entry.access.key(call)
+                key = keys[entry] = entry.access.key(call)
                 if key is not None:
                     if entry.reads:
                         read.append(key)
@@ -350,14 +376,14 @@ class Template:
                         written.append(key)
         reads = expected[0].reads.union(read, *(e.reads for e in expected[1:]))
         writes = expected[0].writes.union(written, *(e.writes for e in expected[1:]))
-        return reads, writes
+        return Expected(reads, writes, bundles, keys, self._edition)
 
-    def unfamiliar(self, call: Call) -> list[bytes]:
+    def unfamiliar(self, call: Call, expected: Expected) -> list[bytes]:
         """Address-like arguments that no expectation rests on, where others do rest on some."""
         if not self._mentions:
             return []
         familiar: set[bytes] = set()
-        for bundle in self._matching(call):
+        for bundle in expected.bundles:
             familiar |= bundle.context
         return [word for word in call.subjects if word not in familiar]
 
@@ -390,26 +416,37 @@ class Template:
         writes: frozenset[Key],
         preimages: Mapping[bytes, bytes],
         success: bool,
+        expected: Expected | None = None,
     ) -> None:
-        """Take note of what ``call`` touched. One that failed says nothing of what others do."""
-        if self._surprises and self.expect(call) == (reads, writes):
-            for bundle in self._matching(call):
+        """Take note of what ``call`` touched. One that failed says nothing of what others do.
+
+        ``expected``: what `expect` said of this call, be it a while ago.
+        """
+        if expected is None or expected.edition != self._edition:
+            expected = self.expect(call)
+        if self._surprises and expected.reads == reads and expected.writes == writes:
+            for bundle in expected.bundles:
                 bundle.settle()
             return
         self._surprises += 1
+        if self._surprises <= _SEEN_ONCE:
+            self._change(self._common)
         explained: set[Key] = set()
-        for bundle in self._matching(call):
+        keys = expected.keys
+        for bundle in expected.bundles:
             for entry in list(bundle.entries.values()):
-                key = entry.key or entry.access.key(call)
+                key = entry.key
+                if key is None:
+                    key = keys[entry] if entry in keys else entry.access.key(call)
                 if key in reads or key in writes:
                     assert key is not None
                     explained.add(key)
-                    self._hit(entry, key in reads, key in writes, success)
+                    if self._hit(entry, key in reads, key in writes, success):
+                        self._change(bundle)
                 elif success and key is not None:
                     entry.misses += 1
                     if entry.misses > _PATIENCE:
                         self._remove(bundle, entry)
-            bundle.compiled = None
             bundle.unsettled = True
         unexplained = sorted((reads | writes) - explained)
         if unexplained:
@@ -436,7 +473,7 @@ class Template:
 
     def _compile(self, bundle: _Bundle) -> _Expectation:
         entries: Iterable[_Entry] = bundle.entries.values()
-        if bundle is self._common and self._surprises > 1:
+        if bundle is self._common and self._surprises >= _SEEN_ONCE:
             # Of what depends on no argument, a constant seen once was left out by earlier calls.
             entries = [entry for entry in entries if entry.confirmed]
         fixed = [(entry.key, entry) for entry in entries if entry.key is not None]
@@ -450,7 +487,14 @@ class Template:
     #
     # Learning
     #
-    def _hit(self, entry: _Entry, read: bool, written: bool, success: bool) -> None:
+    def _change(self, bundle: _Bundle) -> None:
+        """From now on, calls are expected to touch other things."""
+        bundle.compiled = None
+        self._edition += 1
+
+    def _hit(self, entry: _Entry, read: bool, written: bool, success: bool) -> bool:
+        """Note that the access was made. Is something else expected of it now?"""
+        before = entry.reads, entry.writes, entry.confirmed
         entry.confirmed = entry.confirmed or entry.seen > 0
         entry.seen = self._surprises
         entry.misses = 0
@@ -461,6 +505,7 @@ class Template:
             entry.unwritten += 1
             if entry.unwritten > _PATIENCE:
                 entry.writes = False
+        return before != (entry.reads, entry.writes, entry.confirmed)
 
     def _add(
         self, access: Access, call: Call, subjects: frozenset[bytes], read: bool, written: bool
@@ -477,7 +522,7 @@ class Template:
         self._hit(entry, read, written, success=True)
         bundle = self._bundles.get(context) or self._open(context)
         bundle.entries[access] = entry
-        bundle.compiled = None
+        self._change(bundle)
         self._home[access] = bundle
 
     def _open(self, context: frozenset[bytes]) -> _Bundle:
@@ -492,7 +537,7 @@ class Template:
     def _remove(self, bundle: _Bundle, entry: _Entry) -> None:
         del bundle.entries[entry.access]
         del self._home[entry.access]
-        bundle.compiled = None
+        self._change(bundle)
         if bundle.anchor is None or bundle.entries:
             return
         del self._bundles[bundle.context]
