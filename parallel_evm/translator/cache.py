@@ -47,8 +47,9 @@ MAX_UNSAVED: Final = 1024
 Key = int | tuple[int, bytes]
 """What is translated: a block, by its position, or a kind of call, by size and selector."""
 
-Translation = tuple[tuple[str, ...], bytes]
-"""The names of the opcodes that the function calls, and the code that defines it, marshalled."""
+Translation = tuple[tuple[str, ...], bytes, bytes]
+"""The names of the opcodes that the function calls, the code that defines it, marshalled, and what
+it goes on from: the digest of that function's code, or nothing."""
 
 
 def _version() -> bytes | None:
@@ -109,6 +110,9 @@ class Record:
         self._stamp: Stamp | None = None
         self._found: dict[Key, Translation] = {}
         self._new: dict[Key, Translation] = {}
+        self._in_use: dict[Key, bytes] = {}
+        """Digests of functions that others may go on from. A key does not tell them apart: another
+        process may have followed another path, whose ways out are others, too."""
         self._read()
 
     def look_again(self) -> None:
@@ -118,15 +122,20 @@ class Record:
             self._read()
 
     def take(self, pc: Key) -> tuple[tuple[str, ...], CodeType] | None:
-        """The translation at ``pc``, if there is one. It is handed out once."""
+        """The translation at ``pc``, if there is one that fits. It is handed out once."""
         found = self._found.pop(pc, None)
-        return None if found is None else (found[0], marshal.loads(found[1]))
+        if found is None or found[2] != self._before(pc):
+            return None
+        self._in_use[pc] = _digest(found[1])
+        return found[0], marshal.loads(found[1])
 
     def add(self, pc: Key, operations: tuple[str, ...], code: CodeType) -> None:
         """A translation that was made here. It is written later."""
         if not self._new:
             self.due = time.monotonic() + SAVE_SECONDS
-        self._new[pc] = operations, marshal.dumps(code)
+        content = marshal.dumps(code)
+        self._in_use[pc] = _digest(content)
+        self._new[pc] = operations, content, self._before(pc)
         self._cache.remember(self)
 
     def save(self) -> bool:
@@ -144,11 +153,17 @@ class Record:
             for pc, translation in {**new, **translations}.items():
                 size += len(translation[1])
                 if len(merged) < MAX_TRANSLATIONS and size <= MAX_BYTES:
-                    merged[pc] = new.get(pc, translation)
-            written = store.write(self._name, marshal.dumps(({**seen, **self._seen}, merged)))
+                    merged[pc] = translation
+            content = marshal.dumps(({**seen, **self._seen}, _that_fit(merged)))
+            written = store.write(self._name, content)
             if stamp is None or stamp == self._stamp:  # else others' are still to be read
                 self._stamp = written
         return True
+
+    def _before(self, pc: Key) -> bytes:
+        """The digest of what the function at ``pc`` goes on from; empty where that is nothing."""
+        parent = _parent(pc)
+        return b"" if parent is None else self._in_use.get(parent, b"?")
 
     def _read(self) -> None:
         self._stamp, seen, found = self._on_disk()
@@ -162,6 +177,28 @@ class Record:
             return None, {}, {}
         seen, translations = marshal.loads(kept[0])
         return kept[1], seen, translations
+
+
+def _parent(key: Any) -> Any:
+    """The key of the function that the one with this key goes on from; None for most."""
+    return key[:-1] if isinstance(key, tuple) and len(key) > 2 else None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _that_fit(translations: dict[Key, Translation]) -> dict[Key, Translation]:
+    """Without those that go on from what is not there."""
+    fitting: dict[Key, Translation] = {}
+    for key in sorted(translations, key=lambda key: len(key) if isinstance(key, tuple) else 0):
+        parent = _parent(key)
+        if parent is not None:
+            before = fitting.get(parent)
+            if before is None or _digest(before[1]) != translations[key][2]:
+                continue
+        fitting[key] = translations[key]
+    return fitting
 
 
 class Cache:

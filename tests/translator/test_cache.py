@@ -352,6 +352,39 @@ def test_processes_that_write_at_once_lose_nothing(
     assert later.made == 0
 
 
+def test_only_what_goes_on_from_this_very_function_is_used(tmp_path: Path) -> None:
+    """Two processes followed different paths of the same kind of call, and went on from there."""
+
+    def record() -> Any:
+        return Cache(str(tmp_path / "kept")).record(b"dialect", b"code", {}, ())
+
+    def code(text: str) -> Any:
+        return compile(text, "code", "exec")
+
+    call: Any = (36, b"abcd")
+    onward, further = (*call, 3), (*call, 3, 0)
+    ours, theirs = record(), record()
+    for one, name in ((ours, "ours"), (theirs, "theirs")):
+        one.add(call, (), code(f"{name}_call"))
+        one.add(onward, (), code(f"{name}_onward"))
+        one.add(further, (), code(f"{name}_further"))
+    theirs.add((*call, 4), (), code("theirs_another"))
+    assert ours.save()
+    theirs.look_again()
+    for key in (onward, further):
+        assert theirs.take(key) is None
+    assert theirs.save()  # the first ones stay; what goes on from others is of no use to anybody
+    late = record()
+    assert late.take(onward) is None  # before the call itself is in use
+    late = record()
+    names = [late.take(key)[1].co_names for key in (call, onward, further)]
+    assert names == [("ours_call",), ("ours_onward",), ("ours_further",)]
+    assert late.take((*call, 4)) is None
+    other = record()
+    other.add(call, (), code("other_call"))
+    assert other.take(onward) is None
+
+
 def test_a_loaded_program_may_translate_as_little_as_any(
     lab: Any, process: Callable[..., Process]
 ) -> None:
