@@ -26,7 +26,7 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, remember_sender
 from parallel_evm.state.flat import Effects
-from parallel_evm.state.keys import BALANCE, CODE, Key, readable
+from parallel_evm.state.keys import readable
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, new_speculator
 from parallel_evm.workers.session import BlockJob, Pool, Session
@@ -198,19 +198,18 @@ class _Flow:
                 zip(self._job.transactions, self._senders, strict=True)
             )
         ]
-        hints = self._all_hints(forecasts)
-        if self._probe(forecaster, forecasts, hints):
-            hints = self._all_hints(forecasts)
-        self._session.start(plan(forecasts, self._workers), self._senders, hints)
+        self._probe(forecaster, forecasts)
+        lanes = plan(forecasts, self._workers)
+        self._session.start(lanes, self._senders, [forecast.reads for forecast in forecasts])
 
-    def _probe(self, forecaster: Forecasts, forecasts: list[Any], hints: list[list[Key]]) -> bool:
+    def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
         """Learn what unknown functions touch from one call of each, and forecast the others anew.
 
         Without it all calls of a function would share a lane the first time it is seen. Where
         only few would profit, the extra execution is not worth it.
         """
         if self._workers == 1:
-            return False
+            return
         calls: dict[bytes, list[int]] = {}
         for forecast in forecasts:
             if not forecast.known:
@@ -218,7 +217,8 @@ class _Flow:
                 calls.setdefault(transaction.to + transaction.data[:4], []).append(forecast.index)
         groups = [indices for indices in calls.values() if len(indices) >= _WORTH_PROBING]
         if not groups:
-            return False
+            return
+        hints = [forecast.reads for forecast in forecasts]
         probes = [indices[0] for indices in groups]
         for index, found in zip(
             probes, self._session.probe(probes, self._senders, hints), strict=True
@@ -231,29 +231,11 @@ class _Flow:
                 forecasts[index] = forecaster.forecast(
                     index, self._job.transactions[index], self._senders[index]
                 )
-        return True
 
     def _learn(self, index: int, speculation: Speculation) -> None:
         if self._forecasts is not None:
             transaction = self._job.transactions[index]
             self._forecasts.learn(transaction, self._senders[index], speculation)
-
-    def _all_hints(self, forecasts: list[Any]) -> list[list[Key]]:
-        return [
-            self._hints(transaction, sender, forecast)
-            for transaction, sender, forecast in zip(
-                self._job.transactions, self._senders, forecasts, strict=True
-            )
-        ]
-
-    def _hints(self, transaction: Any, sender: bytes | None, forecast: Any) -> list[Key]:
-        """Keys worth having before the transaction starts."""
-        keys: list[Key] = [key for key in forecast.reads if len(key[0]) == 20]
-        if sender is not None:
-            keys.append((sender, BALANCE))
-        if isinstance(transaction.to, bytes) and len(transaction.to) == 20:
-            keys.append((transaction.to, CODE))
-        return keys
 
     #
     # In block order

@@ -52,8 +52,8 @@ class Judge:
         for address, slots in observed.slots.items():
             held = written.slots.get(address)
             if held:
-                for slot in slots if len(slots) <= len(held) else held:
-                    if slot in held and slot in slots and held[slot] != slots[slot]:
+                for slot in slots.keys() & held.keys():
+                    if held[slot] != slots[slot]:
                         yield address, slot
             if rejected:
                 for slot, seen in slots.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -68,7 +68,7 @@ class _LocalSession:
         self,
         indices: Sequence[int],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> list[Speculation | None]:
         return [
             new_speculator(self._job, self._rules).run(index, self._job.transactions[index])
@@ -86,7 +86,7 @@ class SerialSession(_LocalSession):
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> None:
         pass
 
@@ -112,7 +112,7 @@ class ThreadSession(_LocalSession):
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> None:
         for worker, lane in enumerate(lanes):
             if lane:

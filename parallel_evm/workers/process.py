@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
@@ -323,7 +323,7 @@ class ProcessSession:
         self,
         indices: Sequence[int],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> list[Speculation | None]:
         places = max(1, len(self._handles))
         self._run([indices[place::places] for place in range(places)], senders, hints, True)
@@ -334,7 +334,7 @@ class ProcessSession:
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> None:
         self._run(lanes, senders, hints, False)
 
@@ -342,7 +342,7 @@ class ProcessSession:
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
         apart: bool,
     ) -> None:
         idle = [h for h in self._handles.values() if h.number not in self._busy]
@@ -353,7 +353,7 @@ class ProcessSession:
                 self._results.update(dict.fromkeys(lane))
                 continue
             handle = idle[place]
-            keys = list(dict.fromkeys(key for index in lane for key in hints[index]))
+            keys = list(frozenset[Key]().union(*(hints[index] for index in lane)))
             self._waiting[handle.number] = list(lane)
             message = (wire.RUN, list(lane), [senders[index] for index in lane], keys, apart)
             if not self._ask(handle, message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,7 +56,7 @@ class Session(Protocol):
         self,
         indices: Sequence[int],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> list[Speculation | None]:
         """Run each of these transactions by itself, on the state before the block.
 
@@ -68,7 +68,7 @@ class Session(Protocol):
         self,
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
-        hints: Sequence[Sequence[Key]],
+        hints: Sequence[Iterable[Key]],
     ) -> None:
         """Begin to run each lane's transactions in order.
 
