@@ -5,6 +5,7 @@ Each hands the work to its engine in `parallel_evm.conformance` and shows what c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -60,7 +61,10 @@ def conform(
         typer.Option(min=1, metavar="N", help="Only N cases, of every folder and network."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Files run side by side, each with workers.")
+        int,
+        typer.Option(
+            min=1, max=1_024, metavar="N", help="Files run side by side, each with workers."
+        ),
     ] = 1,
     json_file: JsonFileOption = None,
 ) -> None:
@@ -221,6 +225,10 @@ def fuzz(
     """
     if save.exists() and not save.is_dir():
         fail(f"--save: {save} is not a folder")
+    nearest = next(folder for folder in (save, *save.absolute().parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        # Asked now: there is no time to lose when something was found.
+        fail(f"--save: {save} cannot be made in {nearest}")
     cases: list[Path] = []
     with (
         _subject(workers, backend) as subject,

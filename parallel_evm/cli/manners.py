@@ -7,10 +7,13 @@ about what the commands do.
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,6 +34,9 @@ class Backend(StrEnum):
 
 def screen() -> Console:
     """Where results go. Tables that are piped are not squeezed into the width of no terminal."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names of files and cases may hold what the terminal's encoding, or any, cannot express.
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console()
     return console if console.is_terminal else Console(width=COLUMNS_WITHOUT_TERMINAL)
 
@@ -52,12 +58,16 @@ def _writable(file: Path | None) -> Path | None:
         fail(f"--json: there is no folder {file.parent}")
     if file is not None and file.is_dir():
         fail(f"--json: {file} is a folder")
+    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+        fail(f"--json: {file}: Permission denied")
     return file
 
 
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", "-w", min=1, help="Workers. Default: the CPUs of this machine."),
+    typer.Option(
+        "--workers", "-w", min=1, max=1_024, help="Workers. Default: the CPUs of this machine."
+    ),
 ]
 BackendOption = Annotated[
     Backend | None,

@@ -19,6 +19,8 @@ from typing import Any
 
 from parallel_evm.errors import ParallelEVMError
 
+BLOOM_BITS = 2048
+
 
 class InputError(ParallelEVMError):
     """Input from outside that cannot be used: which file, which field, and why."""
@@ -81,11 +83,13 @@ class Node:
             raise self.error(f"expected a text, found {_kind(self.value)}")
         return self.value
 
-    def integer(self) -> int:
+    def integer(self, bits: int = 256) -> int:
         """A number that is not negative: `7`, `"7"`, `"0x07"`, and `"0x"` for zero."""
         number = _integer(self.value)
         if number is None:
             raise self.error(f"expected a number that is not negative, found {_shown(self.value)}")
+        if number.bit_length() > bits:
+            raise self.error(f"expected a number of {bits} bits, found {_shown(self.value)}")
         return number
 
     def data(self, size: int | None = None) -> bytes:
@@ -114,7 +118,7 @@ def read_json(path: Path) -> Node:
     try:
         with _shallow_recursion():
             value = json.loads(content)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # also: no UTF-8, a number without end
         raise InputError(path, "", f"not valid JSON ({problem})") from None
     return Node(str(path), "", value)
 
@@ -140,7 +144,8 @@ def _integer(value: Any) -> int | None:
         if value[:2] in ("0x", "0X"):
             digits = value[2:]
             return int(digits or "0", 16) if all(d in hexdigits for d in digits) else None
-        return int(value) if value.isascii() and value.isdecimal() else None
+        short = len(value) <= 1_000  # Python refuses to read some thousands of decimal digits
+        return int(value) if short and value.isascii() and value.isdecimal() else None
     return None
 
 

@@ -40,7 +40,7 @@ from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
-from parallel_evm.conformance.inputs import InputError, Node, read_json
+from parallel_evm.conformance.inputs import BLOOM_BITS, InputError, Node, read_json
 
 VmClass = type[VirtualMachineAPI]
 
@@ -377,7 +377,10 @@ def _header(block: Node, vm_class: VmClass) -> BlockHeaderAPI:
     fields: dict[str, Any] = {}
     for name in header_class._meta.field_names:
         value = block.member(_HEADER_NAMES[name])
-        fields[name] = value.data(_HEADER_SIZES[name]) if name in _HEADER_SIZES else value.integer()
+        if name in _HEADER_SIZES:
+            fields[name] = value.data(_HEADER_SIZES[name])
+        else:
+            fields[name] = value.integer(BLOOM_BITS if name == "bloom" else 256)
     header: BlockHeaderAPI = header_class(**fields)
     stated = block.member("hash")
     try:
@@ -494,7 +497,7 @@ def _accounts(accounts: Node) -> AccountState:
         storage = account.optional("storage")
         state[Address(Node(account.file, account.field, address).data(20))] = {
             "balance": account.member("balance").integer(),
-            "nonce": nonce.integer() if nonce else 0,
+            "nonce": nonce.integer(64) if nonce else 0,
             "code": code.data() if code else b"",
             "storage": {
                 Node(value.file, value.field, slot).integer(): value.integer()

@@ -274,6 +274,11 @@ def test_bad_blocks_have_a_line_each_and_the_others_still_run(write: Write, tmp_
         (["replay", "6", "--rpc", "http://127.0.0.1:9"], "127.0.0.1:9: eth_getBlockByNumber: no a"),
         (["fuzz", "--save", __file__], "is not a folder"),
         (["fuzz", "--seconds", "0"], "--seconds"),
+        (["fuzz", "--workers", "0"], "--workers"),
+        (["fuzz", "--workers", "1000000000"], "--workers"),
+        (["conform", "x", "--jobs", "0"], "--jobs"),
+        (["conform", "x", "--backend", "quantum"], "--backend"),
+        (["fuzz", "--save", __file__ + "/x/y"], "cannot be made in " + __file__),
         (["conform", "x", "--json", "/no/such/folder/x.json"], "/no/such/folder"),
     ],
 )
@@ -282,6 +287,31 @@ def test_wrong_options(arguments: list[str], culprit: str) -> None:
     assert result.exit_code == 2
     assert culprit in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["conform", "x", "--json", "y.json"], ["replay", "x", "--json", "y.json"], ["fuzz"]],
+)
+def test_what_cannot_be_written_is_told_before_the_work(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    option = "--save: differences" if arguments == ["fuzz"] else "--json: y.json"
+    assert result.stderr.startswith(f"parallel-evm: {option}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_names_that_no_terminal_can_show(chain: Any, write: Write) -> None:
+    file = write("a.json", {"\ud800": {**chain, "network": "\udfff"}})
+    result = runner.invoke(app, ["conform", str(file), *SERIAL])
+    assert result.exit_code == 2, result.exception
+    assert "network: py-evm has no rules for network" in result.stderr
+    assert "\\udfff" in result.stdout
 
 
 @pytest.fixture

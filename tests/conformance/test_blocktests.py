@@ -146,7 +146,7 @@ def test_a_wrong_subject_fails(spoil: Any, detail: str, write_case: Write, entry
 
 
 def test_a_case_that_stock_fails_is_held_against_stock(write_case: Write, entry: Entry) -> None:
-    entry["blocks"][0]["blockHeader"]["hash"] = "0x" + "11" * 32
+    entry["lastblockhash"] = "0x" + "11" * 32
     same = run_one(write_case, entry)
     assert (same.verdict, same.differs_from_stock) == (Verdict.STOCK_FAILS, False)
     other = run_one(write_case, entry, Wrong(pays_too_much))
@@ -162,6 +162,31 @@ def test_a_wrong_expectation_is_not_the_subject_s_fault(
     result = run_one(write_case, entry)
     assert result.verdict is Verdict.STOCK_FAILS
     assert result.detail.startswith(f"{field}: 0x")
+
+
+def test_a_genesis_block_that_does_not_fit_is_bad_input(write_case: Write, entry: Entry) -> None:
+    header = entry["genesisBlockHeader"]
+    other_time = {**header, "timestamp": hex(int(header["timestamp"], 16) + 1)}
+    result = run_one(write_case, entry | {"genesisBlockHeader": other_time})
+    assert result.verdict is Verdict.ERROR
+    assert result.detail.startswith("genesisBlockHeader.hash: the header hashes to 0x")
+    result = run_one(write_case, entry | {"pre": {}})
+    assert result.verdict is Verdict.ERROR
+    assert result.detail.startswith("genesisBlockHeader: ValidationError: ")
+
+
+@pytest.mark.parametrize("rlp", ["0x", "0x7f", "0xc0", "0xf8"])
+def test_a_block_whose_hash_is_another_s_is_bad_input(
+    rlp: str, write_case: Write, entry: Entry
+) -> None:
+    told = "blocks[0].blockHeader.hash: not the hash of the header in the block's rlp"
+    entry["blocks"][0]["rlp"], valid = rlp, entry["blocks"][0]["rlp"]
+    result = run_one(write_case, entry)
+    assert (result.verdict, result.detail) == (Verdict.ERROR, told)
+    entry["blocks"][0]["rlp"] = valid
+    entry["blocks"][0]["blockHeader"]["hash"] = "0x" + "22" * 32
+    result = run_one(write_case, entry)
+    assert (result.verdict, result.detail) == (Verdict.ERROR, told)
 
 
 def test_an_invalid_block_that_is_accepted(write_case: Write, entry: Entry) -> None:
@@ -203,7 +228,8 @@ def test_an_unknown_network_is_no_failure(write_case: Write, entry: Entry) -> No
 def test_networks_that_py_evm_knows_by_another_name(
     network: str, write_case: Write, entry: Entry
 ) -> None:
-    assert run_one(write_case, entry | {"network": network}).verdict is Verdict.STOCK_FAILS
+    result = run_one(write_case, entry | {"network": network})
+    assert result.detail.startswith("genesisBlockHeader"), "known, but the genesis is Cancun's"
 
 
 # -- bad input ---------------------------------------------------------------------------------

@@ -29,6 +29,13 @@ def test_what_is_not_a_number(text: object) -> None:
         node(text).integer()
 
 
+@pytest.mark.parametrize(("value", "bits"), [(2**256, 256), (hex(2**64), 64), ("9" * 5_000, 256)])
+def test_numbers_that_are_too_large(value: object, bits: int) -> None:
+    with pytest.raises(InputError, match=r"^case\.json: blocks\[2\]: expected a number"):
+        node(value).integer(bits)
+    assert node(2**bits - 1).integer(bits) == 2**bits - 1
+
+
 def test_bytes() -> None:
     assert node("0x").data() == b""
     assert node("0x00ff").data(2) == b"\x00\xff"
@@ -80,6 +87,13 @@ def test_a_file_that_is_not_json(tmp_path: Path) -> None:
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match=r"broken\.json: not valid JSON"):
+        read_json(broken)
+
+
+def test_a_number_without_end(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text("9" * 5_000)
     with pytest.raises(InputError, match=r"broken\.json: not valid JSON"):
         read_json(broken)
 
