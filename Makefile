@@ -1,10 +1,10 @@
-# One-word scripts: demo, test, check, bench. Each sets up its own environment in .venv first.
+# One-word scripts: demo, test, check, bench, conformance. Each sets up its own environment in .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check bench lint fast clean
+.PHONY: demo test check bench conformance lint fast clean
 
 demo: $(READY)
 	$(BIN)/parallel-evm demo
@@ -24,6 +24,17 @@ fast: $(READY)
 
 bench: $(READY)
 	$(BIN)/parallel-evm bench
+
+# All official tests and all recorded blocks, in each of these ways (backend:workers).
+CORPORA ?= $(or $(PARALLEL_EVM_CORPORA),../shared)
+WAYS    ?= serial:1 process:2
+
+conformance: $(READY)
+	for way in $(WAYS); do \
+	  set -- --backend $${way%:*} --workers $${way#*:} && \
+	  $(BIN)/parallel-evm conform $(CORPORA)/ethereum-tests "$$@" && \
+	  $(BIN)/parallel-evm replay $(CORPORA)/mainnet/* "$$@" || exit; \
+	done
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,13 +1,16 @@
 """A sample of the official ethereum/tests, every folder and every network in it.
 
-All of it runs with one command: ``parallel-evm conform ../shared/ethereum-tests``.
+All of it, and all recorded blocks, run with one command: ``make conformance``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from eth.constants import BLANK_ROOT_HASH
+from eth.db.account import AccountDB
 
 from parallel_evm.conformance.blocktests import (
     Discovery,
@@ -16,6 +19,7 @@ from parallel_evm.conformance.blocktests import (
     run_conformance,
 )
 from parallel_evm.conformance.parallel import Parallel
+from parallel_evm.conformance.subject import Stock
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
 # py-evm lets a contract be created over an account that has storage (EIP-7610).
@@ -55,6 +59,26 @@ def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, numbe
     assert set(account.fallbacks) <= SEQUENTIAL_BY_DEFINITION
     assert account.parallel + sum(account.fallbacks.values()) == account.blocks
     assert account.parallel > 0.8 * number, "the parallel path was taken"
+
+
+@pytest.mark.conformance
+def test_what_stock_py_evm_fails_it_fails_for_one_reason(
+    corpora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With EIP-7610 (what has storage is not created over), py-evm passes these cases."""
+    files = [
+        file for name in CREATED_OVER for file in (corpora / "ethereum-tests").rglob(f"{name}.json")
+    ]
+    assert len(files) == len(CREATED_OVER)
+    found = discover(files)
+    assert run_conformance(found, Stock()).count(Verdict.STOCK_FAILS) == 10
+
+    def has_anything(self: Any, address: Any) -> bool:
+        return stock_rule(self, address) or self._get_storage_root(address) != BLANK_ROOT_HASH
+
+    stock_rule = AccountDB.account_has_code_or_nonce
+    monkeypatch.setattr(AccountDB, "account_has_code_or_nonce", has_anything)
+    assert run_conformance(found, Stock()).count(Verdict.PASSED) == len(found.cases)
 
 
 def _folders(discovery: Discovery) -> set[Path]:
