@@ -44,8 +44,9 @@ MAX_BYTES: Final = 6 << 20
 MAX_UNSAVED: Final = 1024
 """Programs that wait for being written."""
 
-Key = int | tuple[int, bytes]
-"""What is translated: a block, by its position, or a kind of call, by size and selector."""
+Key = int | tuple[Any, ...]
+"""What is translated: a block, by its position; a kind of call, by the size of its data and its
+selector; or what comes after a way out of that, by its number, and so forth."""
 
 Translation = tuple[tuple[str, ...], bytes, bytes]
 """The names of the opcodes that the function calls, the code that defines it, marshalled, and what

@@ -56,6 +56,8 @@ class Draft:
         self._names = 0
         self._named: list[Value] | None = None
         self._exits: list[list[tuple[int, Line]]] = []
+        self._rests: dict[int, tuple[int, int]] = {}
+        self._parameters = PARAMETERS
 
     # -- lines and branches ------------------------------------------------------------------
 
@@ -91,6 +93,35 @@ class Draft:
             yield
             self.in_exit = False
             self._lines, self._indent = outer
+
+    @property
+    def exits(self) -> int:
+        """How many ways out there are; the next one has this number."""
+        return len(self._exits)
+
+    def locals_of(self, number: int) -> list[str]:
+        """The locals that a way out is given."""
+        return _missing(self._body(self._exits[number]))
+
+    def note_rest(self, number: int, spent: int) -> None:
+        """A way out is taken when ``spent`` of the segment is really gone."""
+        self._rests[number] = len(self.totals) - 1, spent
+
+    def rest(self, number: int) -> int | None:
+        """Gas that a way out gives back, where that was noted. Known when the draft is finished."""
+        if number not in self._rests:
+            return None
+        segment, spent = self._rests[number]
+        return self.totals[segment] - spent
+
+    def restart(self, names: list[str]) -> None:
+        """Make another function, of a way out: it begins with these locals, and with ``g``."""
+        self.totals = []
+        self.head = []
+        self._lines = []
+        self._exits = []
+        self._rests = {}
+        self._parameters = ", ".join([PARAMETERS, "g", *names])
 
     # -- names -------------------------------------------------------------------------------
 
@@ -146,10 +177,9 @@ class Draft:
     def functions(self, name: str) -> dict[str, str]:
         """The source of the function, and of its ways out, by their names."""
         exits = [self._body(lines) for lines in self._exits]
-        missing = [sorted(_missing(body), key=lambda v: int(v[1:])) for body in exits]
-        arguments = [", ".join([PARAMETERS, "g", *names]) for names in missing]
+        arguments = [", ".join([PARAMETERS, "g", *_missing(body)]) for body in exits]
         body = self._body(self._lines, [f"{name}_x{i}({text})" for i, text in enumerate(arguments)])
-        found = {name: "\n".join([f"def {name}({PARAMETERS}):", *self.head, body]) + "\n"}
+        found = {name: "\n".join([f"def {name}({self._parameters}):", *self.head, body]) + "\n"}
         for number, (text, parameters) in enumerate(zip(exits, arguments, strict=True)):
             found[f"{name}_x{number}"] = f"def {name}_x{number}({parameters}):\n{text}\n"
         return found
@@ -172,6 +202,7 @@ class Draft:
         return f"g + {rest}" if rest else "g"
 
 
-def _missing(body: str) -> set[str]:
+def _missing(body: str) -> list[str]:
     """Locals that a piece of text uses and does not make."""
-    return set(_WORD.findall(body)) - set(_NAMED.findall(body))
+    names = set(_WORD.findall(body)) - set(_NAMED.findall(body))
+    return sorted(names, key=lambda name: int(name[1:]))

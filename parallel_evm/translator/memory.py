@@ -8,6 +8,7 @@ after a write to such an address nothing is known any more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from parallel_evm.translator.values import Value, constant
@@ -68,6 +69,13 @@ class KnownMemory:
                 self._known[end] = (last, word, shift + end - first)
         if self._blank:
             self._known[start] = (end, None, 0)
+
+    def keep_only(self, is_left: Callable[[Value], bool]) -> None:
+        """Forget what those words hold that are not there any more."""
+        for start, (end, word, _) in list(self._known.items()):
+            if word is not None and not is_left(word):
+                del self._known[start]
+                self.forget(start, end - start)
 
     def forget_all(self) -> None:
         self._known.clear()

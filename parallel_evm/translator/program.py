@@ -29,7 +29,7 @@ from parallel_evm.translator.machine import (
 )
 from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
 from parallel_evm.translator.recording import MAX_BLOCKS, Recording
-from parallel_evm.translator.trace import Trace
+from parallel_evm.translator.trace import NoWayOn, Onward, Trace
 
 THRESHOLD: Final = 16
 """Visits of a block before it is translated: translating costs as much as some dozen of them."""
@@ -46,6 +46,9 @@ MAX_KINDS: Final = 256
 MAX_RECORDINGS: Final = 16
 """Of one program: calls that are told apart, and paths that wait for being translated."""
 
+MAX_ONWARD: Final = 8
+"""How often a trace may go on from a way out of one that goes on from a way out."""
+
 MAX_PROGRAMS: Final = 1024
 
 PADDING: Final = 32
@@ -53,6 +56,7 @@ PADDING: Final = 32
 
 Kind = tuple[int, bytes]
 """Calls with equally many bytes of call data and the same function selector."""
+Trail = tuple[Any, ...]
 
 Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
 """A trace: (computation, stack, gas meter, memory, padded call data, storage address) -> the
@@ -129,6 +133,8 @@ class Program:
         self._recordings: dict[Kind, Recording] = {}
         self._followed = 0
         """Blocks of all paths that were translated here."""
+        self._awaited: Recording | None = None
+        """What `leave` is to record, when it is called next."""
         self._seen: dict[int, int] = {}
         self._namespace: dict[str, Any] = {}
         self._record = dialect.record(content, self._seen, _Both(self.functions, self.calls))
@@ -173,12 +179,8 @@ class Program:
         """Run a whole call by py-evm's opcodes, and remember what it did."""
         kind = len(data) - PADDING, data[:-PADDING][:4]
         recording = Recording(kind[1], kind[0])
-        pc = 0
         try:
-            while pc >= 0 and len(recording.path) < MAX_BLOCKS:
-                recording.path.append(pc)
-                self._cold_visits += 1
-                pc = self._seen[pc] = self.leave(computation, pc, recording)
+            pc = self._follow(computation, 0, recording)
         except (Halt, Revert):
             self._keep(kind, recording)
             raise
@@ -188,6 +190,13 @@ class Program:
         self._keep(kind, recording)
         return pc
 
+    def _follow(self, computation: Any, pc: int, recording: Recording) -> int:
+        while pc >= 0 and len(recording.path) < MAX_BLOCKS:
+            recording.path.append(pc)
+            self._cold_visits += 1
+            pc = self._seen[pc] = self.leave(computation, pc, recording)
+        return pc
+
     def _keep(self, kind: Kind, recording: Recording) -> None:
         if len(self._recordings) < MAX_RECORDINGS:
             self._recordings[kind] = recording
@@ -195,7 +204,47 @@ class Program:
     def _translated_call(self, kind: Kind, recording: Recording) -> Function:
         trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording)
         self._followed += len(recording.path)
-        return self._made_of(trace, kind)
+        return self._made_of(trace, kind, (recording.packed(),))
+
+    # -- ways out of calls -------------------------------------------------------------------
+
+    def onward_kept(self, way: WayOut) -> Function | None:
+        """The trace that goes on from that way out, as another process has translated it."""
+        return self._kept(way.key, False)
+
+    def onward_recorded(self, way: WayOut, leave: Function, arguments: Any) -> int:
+        """Take the way out by py-evm's opcodes, and remember what is done from there on."""
+        computation = arguments[0]
+        recording = way.recording = Recording(*Recording.unpacked(way.trail[0]).kind)
+        self._awaited = recording
+        try:
+            pc = leave(*arguments)
+            self._awaited = None
+            return self._follow(computation, pc, recording)
+        except (Halt, Revert):
+            raise
+        except VMError:
+            way.give_up()
+            raise
+        finally:
+            self._awaited = None
+
+    def onward_translated(self, way: WayOut) -> Function | None:
+        """A trace that goes on from that way out; None if that cannot be, or is not worth it."""
+        assert way.recording is not None and way.rest is not None
+        first, *rest = way.trail
+        chain = [Onward(n, gas, Recording.unpacked(packed)) for n, gas, packed in rest]
+        chain.append(Onward(way.key[-1], way.rest, way.recording))
+        recording = Recording.unpacked(first)
+        self._followed += len(way.recording.path)
+        if self._followed > FREE_BLOCKS + self._cold_visits // 2 or len(chain) > MAX_ONWARD:
+            return None
+        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording, chain)
+        trail = (*way.trail, (way.key[-1], way.rest, way.recording.packed()))
+        try:
+            return self._made_of(trace, way.key, trail)
+        except NoWayOn:
+            return None
 
     # -- blocks ------------------------------------------------------------------------------
 
@@ -229,6 +278,9 @@ class Program:
 
         Raises what they raise. Afterwards there are only numbers on the stack.
         """
+        if self._awaited is not None:
+            recording, self._awaited = self._awaited, None
+            recording.path.append(pc)
         content, opcodes, code = self._content, self._dialect.opcodes, computation.code
         length = len(content)
         while pc < length:
@@ -280,11 +332,17 @@ class Program:
         self._made += 1
         return self._made_of(self._trace(pc), pc)
 
-    def _made_of(self, trace: Trace, key: Key) -> Function:
-        sources = trace.functions(_name(key))
-        text = sources.pop(_name(key))
-        text += "".join(f"{name} = way_out({name!r}, {way!r})\n" for name, way in sources.items())
-        code = compile(text, f"<EVM code at {key}>", "exec")
+    def _made_of(self, trace: Trace, key: Key, trail: Trail = ()) -> Function:
+        name = _name(key)
+        sources = trace.functions(name)
+        text = sources.pop(name)
+        if trail:
+            text += f"key, trail = {key!r}, {trail!r}\n"
+        for number, (way, source) in enumerate(sources.items()):
+            rest = trace.rest(number)
+            text += f"{way} = way_out({way!r}, {source!r}"
+            text += ")\n" if rest is None else f", (*key, {number}), {rest}, trail)\n"
+        code = compile(text, f"<EVM code, {name}>", "exec")
         function = self._defined(key, code)
         if self._record is not None:
             self._record.add(key, tuple(trace.operations), code)
@@ -297,7 +355,7 @@ class Program:
                 CODE=self._content,
                 jumpdests=self._code.jumpdests,
                 leave=self.leave,
-                way_out=partial(WayOut, self._namespace),
+                way_out=partial(WayOut, self, self._namespace),
             )
         exec(code, self._namespace)
         function: Function = self._namespace.pop(_name(key))
@@ -305,27 +363,87 @@ class Program:
 
 
 class WayOut:
-    """A way out of a function, compiled when somebody leaves there for the first time."""
+    """A way out of a function, compiled when somebody leaves there for the first time.
 
-    __slots__ = ("_name", "_namespace", "_source")
+    Where ``rest`` is given, another trace may go on from there, once that has become hot.
+    """
 
-    def __init__(self, namespace: dict[str, Any], name: str, source: str) -> None:
+    __slots__ = (
+        "_name",
+        "_namespace",
+        "_patience",
+        "_program",
+        "_source",
+        "_visits",
+        "key",
+        "recording",
+        "rest",
+        "trail",
+    )
+
+    def __init__(
+        self,
+        program: Program,
+        namespace: dict[str, Any],
+        name: str,
+        source: str,
+        key: tuple[Any, ...] = (),
+        rest: int | None = None,
+        trail: Trail = (),
+    ) -> None:
+        self.key = key
+        self.rest = rest
+        self.trail = trail
+        """What was recorded on the way here: of the call, then (way out, rest, recording) each."""
+        self.recording: Recording | None = None
+        self._program = program
+        self._patience = program._dialect.patience
         self._namespace = namespace
         self._name = name
-        self._source = source
+        self._source: str | None = source
+        self._visits = 0
 
     def __call__(self, *arguments: Any) -> Any:
-        try:
+        if self._source is not None:
             self._define()
-        except RecursionError:  # deep in calls of calls: a thread has a stack of its own
-            thread = Thread(target=self._define)
-            thread.start()
-            thread.join()
-        return self._namespace[self._name](*arguments)
+        leave: Function = self._namespace[self._name + "_"]
+        if self.rest is None:
+            self.give_up()
+            return leave(*arguments)
+        self._visits += 1
+        try:
+            onward = self._program.onward_kept(self) if self._visits == 1 else None
+            if onward is None:
+                if self._visits <= self._patience:
+                    return leave(*arguments)
+                if self.recording is None:
+                    return self._program.onward_recorded(self, leave, arguments)
+                onward = self._program.onward_translated(self)
+        except RecursionError:  # deep in calls of calls: another time
+            self._visits = 0
+            return leave(*arguments)
+        self._namespace[self._name] = onward or leave
+        return (onward or leave)(*arguments)
+
+    def give_up(self) -> None:
+        """From now on this is a way out and nothing else."""
+        self._namespace[self._name] = self._namespace[self._name + "_"]
 
     def _define(self) -> None:
-        code = compile(self._source, f"<EVM code, {self._name}>", "exec")
-        exec(code, self._namespace)  # in the place of this object
+        source = self._source
+        assert source is not None
+        text = source.replace(f"def {self._name}(", f"def {self._name}_(", 1)
+
+        def define() -> None:
+            exec(compile(text, f"<EVM code, {self._name}>", "exec"), self._namespace)
+
+        try:
+            define()
+        except RecursionError:  # deep in calls of calls: a thread has a stack of its own
+            thread = Thread(target=define)
+            thread.start()
+            thread.join()
+        self._source = None
 
 
 class _Both:
@@ -346,7 +464,8 @@ def _from_the_start(*arguments: Any) -> int:
 def _name(key: Key) -> str:
     if isinstance(key, int):
         return f"at_{key}"
-    return f"call_{key[1].hex()}_{key[0]}"
+    size, selector, *ways = key
+    return "_".join(["call", selector.hex(), str(size), *map(str, ways)])
 
 
 class Programs:

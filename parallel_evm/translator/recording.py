@@ -18,6 +18,9 @@ MAX_BLOCKS: Final = 2000
 """A longer path is not recorded to its end."""
 
 
+Packed = tuple[bytes, int, tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]
+
+
 @dataclass(slots=True)
 class Recording:
     """One call of a contract."""
@@ -30,6 +33,19 @@ class Recording:
     """Where each block started."""
     operands: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
     """(position, words from the top of the stack) of each opcode in `LOOKED_AT`."""
+
+    @property
+    def kind(self) -> tuple[bytes, int]:
+        return self.selector, self.size
+
+    def packed(self) -> Packed:
+        """As constants of Python."""
+        return self.selector, self.size, tuple(self.path), tuple(self.operands)
+
+    @classmethod
+    def unpacked(cls, packed: Packed) -> Recording:
+        selector, size, path, operands = packed
+        return cls(selector, size, list(path), list(operands))
 
     LOOKED_AT: ClassVar[dict[int, int]] = {
         op.SHA3: 2,

@@ -5,7 +5,9 @@ places and branches in the direction seen last; the other direction leaves the f
 starts where a call starts follows the *path* that such a call took (`recording`): it knows the
 function selector and how long the call data is, that the stack and memory are empty, and from
 what was recorded, where memory is used (a guard makes sure that it is so again). All that is known
-is not computed again: the dispatcher vanishes, memory becomes locals.
+is not computed again: the dispatcher vanishes, memory becomes locals. Where many calls leave such
+a path, a trace goes on from there (`Onward`): it knows all that was known, and follows what such
+a call did.
 
 The stack is symbolic (`values`), and so is memory as far as it is known (`memory`); the real ones
 are brought up to date only where somebody else looks at them. Gas is charged once per segment;
@@ -22,7 +24,9 @@ at ``pc``: py-evm's own opcodes go on from there, so that failures are py-evm's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from eth.constants import GAS_COPY, GAS_LOGDATA, GAS_LOGTOPIC, GAS_SHA3WORD
@@ -63,6 +67,32 @@ _ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
     "NUMBER": ("c.state.block_number", 256),
 }
 
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a trace begins that goes on where another one was left."""
+
+    number: int
+    """Of the way out."""
+    rest: int
+    """Gas that is to be given back there."""
+    recording: Recording
+    """What a call did from there on."""
+
+
+class NoWayOn(Exception):
+    """What a trace would need to know to go on is not there any more."""
+
+
+class _Left(Exception):
+    """The way out has been reached from which on the trace is wanted."""
+
+    def __init__(self, number: int, pc: int, popping: int) -> None:
+        self.number = number
+        self.pc = pc
+        self.popping = popping
+
+
 _FOLDED: Final = {name: FOLD[name].__code__.co_argcount for name in FOLD}
 
 
@@ -76,10 +106,12 @@ class Trace:
         seen: Mapping[int, int],
         notes_sha3: bool,
         recording: Recording | None = None,
+        onward: Sequence[Onward] = (),
     ) -> None:
         """``seen``: where the block at a position went when it was last interpreted.
 
-        ``recording``: of a call; ``entry`` is then 0, and the trace follows it.
+        ``recording``: of a call; ``entry`` is then 0, and the trace follows it. ``onward``: only
+        to that way out, and on from there; and so forth. What comes before is not written.
         """
         self._code = code
         self._entry = entry
@@ -109,11 +141,15 @@ class Trace:
         self._pc = entry
         self._recorded: tuple[int, ...] | None = None
         self._looks = iter(recording.operands) if recording is not None else iter(())
+        self._onward = list(onward)
 
     # -- the whole ---------------------------------------------------------------------------
 
     def functions(self, name: str) -> dict[str, str]:
-        """The source of the function ``name`` and of its ways out, by their names."""
+        """The source of the function ``name`` and of its ways out, by their names.
+
+        Raises `NoWayOn` where a way out cannot be gone on from.
+        """
         self._start_segment(self._entry)
         at: int | None = self._entry
         count = 0
@@ -123,9 +159,20 @@ class Trace:
                 self._go(at)
                 break
             count += 1
-            at = self._translate(instruction)
+            try:
+                at = self._translate(instruction)
+            except _Left as left:
+                self._go_on(left)
+                at = left.pc
+                count = 0
+        if self._onward or (self._recording is not None and self._highest > 1024):
+            raise NoWayOn
         self._write_head()
         return self._draft.functions(name)
+
+    def rest(self, number: int) -> int | None:
+        """Gas given back by a way out from which a trace can go on; None: none can."""
+        return self._draft.rest(number)
 
     def python(self, name: str) -> str:
         """The same as one text, to be read."""
@@ -186,12 +233,64 @@ class Trace:
             room = [f"    if not {low} <= len(S) <= {high}:"]
         elif low > 0:
             room = [f"    if len(S) < {low}:"]
-        elif self._highest > 0 and (self._recording is None or high < 0):
+        elif self._highest > 0 and self._recording is None:
             room = [f"    if len(S) > {high}:"]
         if room:
             head += [*room, f"        return leave(c, {self._entry})"]
         if "accounts" in self._uses:
             head.append("    accounts = c.state._account_db")
+
+    # -- going on from a way out -------------------------------------------------------------
+
+    @contextmanager
+    def _way_out(self, condition: str, spent: int, pc: int, popping: int) -> Iterator[None]:
+        """A way out that leads to ``pc``, from which another trace may go on.
+
+        ``popping``: the words that the instruction has still to take from the stack.
+        """
+        draft = self._draft
+        number = draft.exits
+        with draft.exit(condition):
+            yield
+        if self._recording is not None and not draft.in_exit:
+            draft.note_rest(number, spent)
+            if self._onward and self._onward[0].number == number:
+                raise _Left(number, pc, popping)
+
+    def _go_on(self, left: _Left) -> None:
+        """All that was written so far is another function's; what is known is known here too."""
+        onward = self._onward.pop(0)
+        self._pop(left.popping)
+        names = self._draft.locals_of(left.number)
+        self._draft.restart(names)
+        self._keep_only(set(names))
+        self._recording = onward.recording
+        self._looks = iter(onward.recording.operands)
+        self._step = 0
+        self._block = self._entered = left.pc
+        self._has_m = False
+        self._write(f"G.gas_remaining = g + {onward.rest}")
+        self._start_segment(left.pc)
+
+    def _keep_only(self, names: set[str]) -> None:
+        """Only these locals are left of all that the other function had."""
+        if not all(self._is_left(value, names) for value in self._stack):
+            raise NoWayOn
+        if not all(self._is_left(value, names) for value in self._memory.waiting.values()):
+            raise NoWayOn
+        self._memory.keep_only(lambda value: self._is_left(value, names))
+        self._environment = {
+            key: value for key, value in self._environment.items() if self._is_left(value, names)
+        }
+
+    def _is_left(self, value: Value, names: set[str]) -> bool:
+        """Is it still there, or can it be computed again?"""
+        if value.constant is not None or value.name in names:
+            return True
+        if not value.template or not all(self._is_left(v, names) for v in value.operands):
+            return False
+        value.name = None
+        return True
 
     # -- directions --------------------------------------------------------------------------
 
@@ -278,7 +377,7 @@ class Trace:
                 value.constant = number
         if value.constant is None and self._recorded is not None:
             number = self._recorded[place]
-            with self._draft.exit(f"{self._use(value)} != {number}"):
+            with self._way_out(f"{self._use(value)} != {number}", self._before, self._pc, 0):
                 self._leave()
             value.constant = number
         return value
@@ -532,29 +631,35 @@ class Trace:
         holds, fails = self._draft.condition(test)
         if valid and expected == target.constant:
             assert target.constant is not None
-            with self._draft.exit(fails):
+            with self._way_out(fails, self._spent, following, 2):
                 self._go_popping(2, following)
             self._pop(2)
             self._enter(target.constant)
             return target.constant
-        with self._draft.exit(holds):
-            if valid and target.constant is not None:
+        if valid and target.constant is not None:
+            with self._way_out(holds, self._spent, target.constant, 2):
                 self._go_popping(2, target.constant)
-            elif target.constant is not None:
-                self._leave()
-            else:
-                with self._draft.exit(f"{self._use(target)} not in jumpdests"):
-                    self._leave()
-                stack, height = list(self._stack), self._height
-                self._pop(2)
-                self._go_where(target)
-                self._stack, self._height = stack, height
+        else:
+            with self._draft.exit(holds):
+                self._jump_if_valid(target)
         self._pop(2)
         if expected != following:
             self._go(following)
             return None
         self._enter(following)
         return following
+
+    def _jump_if_valid(self, target: Value) -> None:
+        """A JUMPI that jumps, to where nobody can, or to a place that is not known."""
+        if target.constant is not None:
+            self._leave()
+            return
+        with self._draft.exit(f"{self._use(target)} not in jumpdests"):
+            self._leave()
+        stack, height = list(self._stack), self._height
+        self._pop(2)
+        self._go_where(target)
+        self._stack, self._height = stack, height
 
     def _go_popping(self, count: int, pc: int) -> None:
         stack, height = list(self._stack), self._height

@@ -16,6 +16,7 @@ from eth.vm.message import Message
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.flat import FlatState
+from parallel_evm.state.keys import BALANCE
 from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account, AccountSource
 from parallel_evm.translator import translating
@@ -205,7 +206,8 @@ class Twins:
         if not fast.observations.cells.items() <= plain.observations.cells.items():
             found["observed"] = (plain.observations, fast.observations)
         for address, bound in fast.observations.bounds.items():
-            if bound > plain.observations.bounds.get(address, 0):
+            exact = (address, BALANCE) in plain.observations.cells
+            if bound > plain.observations.bounds.get(address, 0) and not exact:
                 found["observed bounds"] = (plain.observations, fast.observations)
         return found
 
