@@ -20,13 +20,14 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
+from parallel_evm.scheduling.hot import HotPlan, HotSlotBook, Said
 from parallel_evm.scheduling.judge import Judge
 from parallel_evm.scheduling.lanes import plan
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, remember_sender
 from parallel_evm.state.flat import Effects
-from parallel_evm.state.keys import readable
+from parallel_evm.state.keys import Key, readable
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, new_speculator
 from parallel_evm.workers.session import BlockJob, Pool, Session
@@ -70,6 +71,7 @@ def execute(
     pool: Pool,
     rules: RuleBook,
     forecasts: Forecasts | None,
+    hot_slots: HotSlotBook | None,
     backend: str,
     wants_report: bool,
 ) -> tuple[BlockResult, BlockReport | None]:
@@ -85,7 +87,7 @@ def execute(
     with pool.lock:
         session = pool.open(job)
         try:
-            flow = _Flow(vm, job, base_header, session, pool, rules, forecasts, clock)
+            flow = _Flow(vm, job, base_header, session, pool, rules, forecasts, hot_slots, clock)
             flow.prepare()
             flow.judge_all()
         except Exception:
@@ -147,6 +149,7 @@ class _Flow:
         pool: Pool,
         rules: RuleBook,
         forecasts: Forecasts | None,
+        hot_slots: HotSlotBook | None,
         clock: _Clock,
     ) -> None:
         self.committed: MerkleState = vm.state._account_db
@@ -157,6 +160,8 @@ class _Flow:
         self._workers = pool.workers
         self._rules = rules
         self._forecasts = forecasts
+        self._hot_slots = hot_slots
+        self._hot = HotPlan()
         self._clock = clock
         self._judge = Judge(self.committed)
         self._senders: list[bytes | None] = []
@@ -199,8 +204,13 @@ class _Flow:
             )
         ]
         self._probe(forecaster, forecasts)
-        lanes = plan(forecasts, self._workers)
-        self._session.start(lanes, self._senders, [forecast.reads for forecast in forecasts])
+        if self._hot_slots is not None:
+            self._hot = self._hot_slots.plan(
+                forecasts, self._said, lambda key: self.committed.slot(*key)
+            )
+        lanes = plan(forecasts, self._workers, self._hot.free)
+        hints = [forecast.reads for forecast in forecasts]
+        self._session.start(lanes, self._senders, hints, self._hot.tried)
 
     def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
         """Learn what unknown functions touch from one call of each, and forecast the others anew.
@@ -237,6 +247,15 @@ class _Flow:
             transaction = self._job.transactions[index]
             self._forecasts.learn(transaction, self._senders[index], speculation)
 
+    def _said(self, index: int) -> Said:
+        transaction: Any = self._job.transactions[index]
+        return self._senders[index] or b"", transaction.to, transaction.data
+
+    def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:
+        tried = self._hot.tried.get(speculation.index)
+        if tried and self._hot_slots is not None:
+            self._hot_slots.learn(self._said(speculation.index), tried, speculation, failed)
+
     #
     # In block order
     #
@@ -262,15 +281,18 @@ class _Flow:
                     trail.worker = speculation.worker
                     self._judge.accept(speculation)
                     self._enter(speculation)
+                    self._learn_of_hot_slots(speculation)
                     continue
                 self._send_back(index, speculation)
             self._run_here(index)
 
     def _send_back(self, index: int, speculation: Speculation) -> None:
         judge = self._judge
+        failed = list(judge.failures(speculation))
         self._trails[index].conflicts = tuple(
-            Conflict(readable(key), judge.last_writer(key)) for key in judge.failures(speculation)
+            Conflict(readable(key), judge.last_writer(key)) for key in failed
         )
+        self._learn_of_hot_slots(speculation, failed)
         judge.reject(speculation)
         self._failed += 1
         if self._failed >= _GIVE_UP_AFTER and self._failed > _GIVE_UP_SHARE * (index + 1):
@@ -311,7 +333,7 @@ class _Flow:
         self.ledger.enter(transaction, speculation.outcome)
         self.committed.witness(speculation.observations)
         if speculation.traces is not None:
-            self.committed.resume(speculation.traces)
+            self.committed.resume(speculation.traces, speculation.effects.increments)
         self._learn(index, speculation)
         self._trails[index].end(speculation)
 

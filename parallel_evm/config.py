@@ -65,6 +65,10 @@ class ParallelConfig:
     """Go about a transaction (validation, fees, refunds, clearing) in one pass instead of through
     py-evm's layers, from London on, where all rules are py-evm's own."""
 
+    deltas: bool = True
+    """Let transactions that only add to a slot, and compare it, not wait for each other: balances
+    that many pay into, totals, votes. Needs ``translate`` and ``direct``, and several workers."""
+
     fast_precompiles: bool = True
     """Compute precompiles through native libraries where the precompile is py-evm's own."""
 
@@ -75,7 +79,7 @@ class ParallelConfig:
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)
         _require_int("min_transactions", self.min_transactions, minimum=1)
-        for name in ("translate", "direct", "fast_precompiles", "incremental"):
+        for name in ("translate", "direct", "deltas", "fast_precompiles", "incremental"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"ParallelConfig.{name} must be True or False, not {getattr(self, name)!r}"

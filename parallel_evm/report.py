@@ -44,6 +44,9 @@ class TransactionReport:
     """True when the receipt says success."""
     seconds: float
     """Execution time of the accepted attempt."""
+    deltas: frozenset[StateKey] = frozenset()
+    """The slots among `writes` that it added to without knowing what they held: whoever wrote them
+    before did not disturb it."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -57,6 +60,7 @@ class TransactionReport:
             "gas_used": self.gas_used,
             "status": self.status,
             "seconds": self.seconds,
+            "deltas": sorted(map(str, self.deltas)),
         }
 
 

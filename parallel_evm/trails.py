@@ -71,6 +71,7 @@ class TransactionReports(Sequence[TransactionReport]):
                 gas_used=after - before,
                 status=status,
                 seconds=trail.seconds,
+                deltas=_deltas(trail.effects),
             )
             for index, (transaction, trail, before, after, status) in enumerate(
                 zip(transactions, trails, [0, *gas_used[:-1]], gas_used, statuses, strict=True)
@@ -107,9 +108,17 @@ def _reads(observations: Observations | None) -> frozenset[StateKey]:
         return frozenset()
     keys: set[Key] = set(observations.cells)
     keys.update((address, BALANCE) for address in observations.bounds)
-    keys.update((address, slot) for address, slots in observations.slots.items() for slot in slots)
+    for part in (observations.slots, observations.ranges):
+        keys.update((address, slot) for address, slots in part.items() for slot in slots)
     return frozenset(map(readable, keys))
 
 
 def _writes(effects: Effects | None) -> frozenset[StateKey]:
     return frozenset() if effects is None else frozenset(map(readable, written_keys(effects)))
+
+
+def _deltas(effects: Effects | None) -> frozenset[StateKey]:
+    increments = {} if effects is None else effects.increments
+    return frozenset(
+        readable((address, slot)) for address, slots in increments.items() for slot in slots
+    )

@@ -29,6 +29,7 @@ from parallel_evm.merkle.source import TrieSources
 from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
+from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
@@ -54,6 +55,7 @@ class Engine:
             translation_cache=folder_of(config.translation_cache) if config.translate else None,
         )
         self._forecaster = None if config.backend == "serial" else Forecaster()
+        self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
         self._pool: Pool | None = None
         self._lock = threading.RLock()
 
@@ -97,6 +99,7 @@ class Engine:
                 pool=self._usable_pool(),
                 rules=self.rules,
                 forecasts=self._forecaster,
+                hot_slots=self._hot_slots,
                 backend=self.config.backend,
                 wants_report=self.config.on_block is not None,
             )

@@ -221,6 +221,8 @@ class MerkleState(FlatState):
                 slots.setdefault(address, set())
             for address, seen in observations.slots.items():
                 slots.setdefault(address, set()).update(seen)
+            for address, ranges in observations.ranges.items():
+                slots.setdefault(address, set()).update(ranges)
         for address, queried in slots.items():
             has_code = self.code_hash(address) != EMPTY_SHA3
             accounts[Address(address)] = AccountQueryTracker(has_code, frozenset(queried))

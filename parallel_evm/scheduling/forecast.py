@@ -166,7 +166,8 @@ class Forecaster:
         functions = self._recall(to)
         template = functions.get(data[:4])
         if template is None:
-            if not data and not speculation.observations.slots:
+            observed = speculation.observations
+            if not (data or observed.slots or observed.ranges):
                 return None  # a plain transfer: the rules say all there is
             self._contracts[to] = functions
             template = functions[data[:4]] = Template()
@@ -263,6 +264,8 @@ def _reads(speculation: Speculation, sender: bytes) -> frozenset[Key]:
     keys: list[Key] = [
         (address, slot) for address, slots in observed.slots.items() for slot in slots
     ]
+    if observed.ranges:
+        keys += [(address, slot) for address, known in observed.ranges.items() for slot in known]
     # Life is nearly always a mere touch, and wiped storage shows in the code that goes too.
     keys += [
         key

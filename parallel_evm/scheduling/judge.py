@@ -1,13 +1,16 @@
 """The judge: does what a transaction observed still hold, now that its turn has come?
 
 It compares by value, in block order, against the committed state. A key that nobody in the block
-has written still holds what every worker saw, so nothing below the block is ever read to judge.
+has written still holds what every worker saw, so nothing below the block is read to judge it; only
+intervals, of which there are few, are looked up.
 It is the only part of scheduling that correctness rests on; forecasts and lanes may be wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+from eth.constants import UINT_256_MAX
 
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
@@ -59,6 +62,15 @@ class Judge:
                 for slot, seen in slots.items():
                     if (address, slot) in rejected and committed.slot(address, slot) != seen:
                         yield address, slot
+        for address, ranges in observed.ranges.items():
+            for slot, (low, high) in ranges.items():
+                # Looked up always: the base may have been assumed, and not have been there.
+                if not low <= committed.slot(address, slot) <= high:
+                    yield address, slot
+        for address, increments in speculation.effects.increments.items():
+            for slot, change in increments.items():
+                if not 0 <= committed.slot(address, slot) + change <= UINT_256_MAX:
+                    yield address, slot
         for address, delta in speculation.effects.deltas.items():
             if delta > 0 and deltas.get(address, 0) > _SUSPICIOUS_CREDIT:
                 yield address, BALANCE
@@ -69,8 +81,12 @@ class Judge:
 
     def accept(self, speculation: Speculation) -> None:
         """Fold the transaction's effects into the committed state."""
-        self._committed.fold(speculation.effects)
-        self._accepted.append((speculation.index, speculation.effects))
+        committed, effects = self._committed, speculation.effects
+        for address, increments in effects.increments.items():
+            for slot, change in increments.items():
+                effects.slots[address][slot] = committed.slot(address, slot) + change
+        committed.fold(effects)
+        self._accepted.append((speculation.index, effects))
 
     def note_accepted(self, speculation: Speculation) -> None:
         """The transaction ran on the committed state itself, which holds its effects already."""

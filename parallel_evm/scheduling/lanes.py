@@ -14,12 +14,15 @@ from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.state.keys import BALANCE, Key
 
 
-def plan(forecasts: Sequence[Forecast], workers: int) -> list[list[int]]:
+def plan(
+    forecasts: Sequence[Forecast], workers: int, free: frozenset[Key] = frozenset()
+) -> list[list[int]]:
     """Lay transactions out on ``workers`` lanes; returns that many ascending lists of indices.
 
     Every ``index`` of the forecasts is in exactly one lane, and two transactions of which one
     writes what the other reads or writes share a lane. Balances are the exception: credits and
-    debits commute, so a balance counts only where somebody reads the exact number.
+    debits commute, so a balance counts only where somebody reads the exact number. So are the
+    keys in ``free``, which order nobody.
 
     Lanes are filled by the longest-processing-time rule (Graham, 1969) on expected gas. A chain
     is never split. Raises ValueError when there is no worker.
@@ -29,7 +32,7 @@ def plan(forecasts: Sequence[Forecast], workers: int) -> list[list[int]]:
     lanes: list[list[int]] = [[] for _ in range(workers)]
     loads = [(0, worker) for worker in range(workers)]
     heapify(loads)
-    chains = [(sum(forecasts[i].gas for i in chain), chain) for chain in _chains(forecasts)]
+    chains = [(sum(forecasts[i].gas for i in chain), chain) for chain in _chains(forecasts, free)]
     # Equal loads go to the lower worker, equal chains keep the order of their first transactions.
     chains.sort(key=lambda chain: -chain[0])
     for gas, chain in chains:
@@ -41,7 +44,7 @@ def plan(forecasts: Sequence[Forecast], workers: int) -> list[list[int]]:
     return lanes
 
 
-def _chains(forecasts: Sequence[Forecast]) -> list[list[int]]:
+def _chains(forecasts: Sequence[Forecast], free: frozenset[Key]) -> list[list[int]]:
     """Connected components of the conflict graph, as positions in ``forecasts``."""
     parents = list(range(len(forecasts)))
 
@@ -58,7 +61,7 @@ def _chains(forecasts: Sequence[Forecast]) -> list[list[int]]:
     writers: dict[Key, int] = {}
     credited: dict[Key, list[int]] = {}
     for position, forecast in enumerate(forecasts):
-        for key in forecast.writes:
+        for key in forecast.writes - free if free else forecast.writes:
             if key[1] == BALANCE:
                 credited.setdefault(key, []).append(position)
             else:

@@ -19,9 +19,13 @@ from parallel_evm.speculation.executor import Executor, Irregular
 from parallel_evm.speculation.result import Outcome, Speculation, outcome_of
 from parallel_evm.speculation.signing import message_for_signing
 from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.guarded import GuardedRecorder, GuardedView, HotSlots
 from parallel_evm.state.recorder import Recorder
+from parallel_evm.translator import NotRecorded
 
 ANCESTORS_AT_ONCE = 32
+_REHEARSALS = 2
+"""So often a transaction may run once more because the translator has to see some call of it."""
 
 FetchAncestors = Callable[[int, int], Sequence[bytes]]
 """(first depth, count) -> hashes of ancestors, parent first; fewer where the chain ends."""
@@ -56,14 +60,20 @@ class Speculator:
         if fork is not None and not self._state.logger.show_debug2:
             self._executor = Executor(self._state, fork)
 
-    def run(self, index: int, transaction: SignedTransactionAPI) -> Speculation:
-        """Execute one transaction on the lane, and let the lane see what it wrote."""
+    def run(
+        self, index: int, transaction: SignedTransactionAPI, hot: HotSlots | None = None
+    ) -> Speculation:
+        """Execute one transaction on the lane, and let the lane see what it wrote.
+
+        ``hot``: slots that it should compute with and not look at, as far as it can.
+        """
         started = time.perf_counter()
-        recorder, view = self._fresh(index)
+        found = self._linearly(index, transaction, hot) if hot else None
+        recorder, view = found[:2] if found else self._fresh(index)
         outcome = None
         try:
             try:
-                outcome = self._directly(transaction)
+                outcome = found[2] if found else self._directly(transaction)
             except Irregular:
                 recorder, view = self._fresh(index)
                 outcome = outcome_of(self._state.apply_transaction(transaction))
@@ -82,15 +92,38 @@ class Speculator:
             preimages=self._state.preimages,
         )
 
+    def _linearly(
+        self, index: int, transaction: SignedTransactionAPI, hot: HotSlots
+    ) -> tuple[Recorder, FlatState, Outcome] | None:
+        """Where that is possible. A use of a linear value that nobody foresaw makes it fail."""
+        for _ in range(_REHEARSALS + 1):
+            recorder = GuardedRecorder(self.lane)
+            view = GuardedView(recorder, index, hot)
+            self._use(view)
+            try:
+                try:
+                    outcome = self._directly(transaction)
+                    view.settle(is_last=index == self._last)
+                    return recorder, view, outcome
+                except NotRecorded:  # run with numbers, for the translator to see
+                    self._fresh(index)
+                    self._directly(transaction)
+            except Exception:
+                return None
+        return None
+
     def _fresh(self, index: int) -> tuple[Recorder, FlatState]:
         recorder = Recorder(self.lane)
         view = FlatState(recorder, index)
+        self._use(view)
+        return recorder, view
+
+    def _use(self, view: FlatState) -> None:
         state = self._state
         state._account_db = view
         state.preimages = {}
         if getattr(state, "_transient_storage", None) is not None:
             state._transient_storage = None  # a run that failed half-way may have left something
-        return recorder, view
 
     def _directly(self, transaction: SignedTransactionAPI) -> Outcome:
         """Without py-evm's executor, where that is possible; else raises `Irregular`."""

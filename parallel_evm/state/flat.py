@@ -12,7 +12,7 @@ fee, a transfer received) is thereby never read, and such transactions do not co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from eth.abc import AccountDatabaseAPI, MetaWitnessAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3, UINT_256_MAX
@@ -35,8 +35,9 @@ _ABSENT: Any = object()
 _UINT64_MAX = 2**64 - 1
 
 
-Traces = tuple[tuple[Any, ...], dict[Key, int]]
-"""Warm addresses and slots, and the original values of the slots that were written."""
+Traces = tuple[tuple[Any, ...], dict[Key, int | None]]
+"""Warm addresses and slots, and the original values of the slots that were written; None where
+only what was added is known (`Effects.increments`)."""
 
 
 @dataclass(slots=True)
@@ -51,10 +52,16 @@ class Effects:
     """Change of balance (wei) by address."""
     codes: dict[bytes, bytes] = field(default_factory=dict)
     """New bytecode by its hash."""
+    increments: dict[bytes, dict[int, int]] = field(default_factory=dict)
+    """Those of ``slots`` that were only added to, and how much. Until the judge makes up the sum,
+    ``slots`` holds what they became where the transaction ran."""
 
 
 class FlatState(AccountDatabaseAPI):
     """Writes over a `Source`, with checkpoints."""
+
+    linear: ClassVar[bool] = False
+    """Can what is loaded be a `state.linear.Linear`?"""
 
     __slots__ = (
         "_checkpoints",
@@ -121,6 +128,9 @@ class FlatState(AccountDatabaseAPI):
                 return 0
         return self.source.slot(address, slot)
 
+    load = slot
+    """The same for code that can go on with linear values, where there are any."""
+
     def code(self, code_hash: bytes) -> bytes:
         code = self.effects.codes.get(code_hash)
         return self.source.code(code_hash) if code is None else code
@@ -130,16 +140,16 @@ class FlatState(AccountDatabaseAPI):
     #
     def get_storage(self, address: Address, slot: int, from_journal: bool = True) -> int:
         """The value now, or, without ``from_journal``, at the start of the transaction."""
-        if not from_journal:
-            original = self._originals.get((address, slot))
-            if original is not None:
-                return original
-        return self.slot(address, slot)
+        return self.load(address, slot) if from_journal else self.original(address, slot)
+
+    def original(self, address: bytes, slot: int) -> int:
+        """What the slot held at the start of the transaction; like `load`."""
+        value = self._originals.get((address, slot))
+        return self.load(address, slot) if value is None else value
 
     def set_storage(self, address: Address, slot: int, value: int) -> None:
         if type(value) is not int or value < 0 or value > UINT_256_MAX:
-            validate_uint256(value, title="Storage Value")
-            value = int(value)
+            value = self._checked(value, (address, slot))
         written = self.effects.slots.get(address)
         if written is None:
             validate_canonical_address(address, title="Storage Address")
@@ -148,9 +158,14 @@ class FlatState(AccountDatabaseAPI):
         key = (address, slot)
         if key not in self._originals:
             validate_uint256(slot, title="Storage Slot")
-            self._originals[key] = self.slot(address, slot) if previous is _ABSENT else previous
+            self._originals[key] = self.load(address, slot) if previous is _ABSENT else previous
         self._log.append((written, slot, previous))
         written[slot] = value
+
+    def _checked(self, value: Any, key: Key) -> Any:
+        """What to store for ``value``, which is no word. Raises py-evm's `ValidationError`."""
+        validate_uint256(value, title="Storage Value")
+        return int(value)
 
     def delete_storage(self, address: Address) -> None:
         """Empty the account's storage (CREATE2 does, before a contract is made).
@@ -353,11 +368,19 @@ class FlatState(AccountDatabaseAPI):
         """What the transaction leaves behind that the next `lock_changes` removes."""
         return tuple(self._warm), dict(self._originals)
 
-    def resume(self, traces: Traces) -> None:
-        """Go on as if the transaction that left ``traces`` had just run here."""
+    def resume(self, traces: Traces, increments: dict[bytes, dict[int, int]]) -> None:
+        """Go on as if the transaction that left ``traces`` had just run here.
+
+        ``increments``: what it added, which is in this state already.
+        """
         warm, originals = traces
         self._warm = dict.fromkeys(warm)
-        self._originals = originals
+        self._originals = {
+            key: self.slot(*key) - increments.get(key[0], {}).get(key[1], 0)
+            if value is None
+            else value
+            for key, value in originals.items()
+        }
 
     #
     # Folding in what a speculation wrote

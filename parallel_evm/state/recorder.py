@@ -30,6 +30,9 @@ class Observations:
     """Storage by address and slot, as first seen."""
     bounds: dict[bytes, int] = field(default_factory=dict)
     """The balance (wei) that an account had to have at least."""
+    ranges: dict[bytes, dict[int, tuple[int, int]]] = field(default_factory=dict)
+    """Storage by address and slot of which only this is known: the lowest and the highest value
+    with which all would have been the same (`state.linear`)."""
 
 
 class Recorder:

@@ -7,5 +7,6 @@ exact and symbolic), `operations` (what an opcode object means), `code` (instruc
 """
 
 from parallel_evm.translator.computation import has_stock_loop, translating
+from parallel_evm.translator.program import NotRecorded
 
-__all__ = ["has_stock_loop", "translating"]
+__all__ = ["NotRecorded", "has_stock_loop", "translating"]

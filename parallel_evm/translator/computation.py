@@ -13,6 +13,7 @@ from eth.exceptions import Halt
 from eth.vm.computation import NO_RESULT, BaseComputation
 
 from parallel_evm.translator.cache import Cache
+from parallel_evm.translator.guarded_memory import GuardedMemory
 from parallel_evm.translator.program import PADDING, THRESHOLD, Dialect, Programs
 
 _PADDING: Final = bytes(PADDING)
@@ -71,6 +72,9 @@ def translating(
 
             program = programs[message.code]
             functions = program.functions
+            if state._account_db.linear:
+                functions = program.blocks
+                computation._memory = GuardedMemory()
             stack = computation._stack.values
             meter = computation._gas_meter
             memory = computation._memory

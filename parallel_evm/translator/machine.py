@@ -170,11 +170,11 @@ def net_metered_sstore(
     ) -> int:
         if computation.msg.is_static or (has_sentry and exact <= _SENTRY):
             return -1
-        current = accounts.get_storage(address, slot)
+        current = accounts.load(address, slot)
         cost = reading
         refund = 0
         if current != value:
-            original = accounts.get_storage(address, slot, False)
+            original = accounts.original(address, slot)
             if original == current:
                 if original == 0:
                     cost = setting
@@ -205,10 +205,13 @@ def net_metered_sstore(
 
 
 def only_numbers(stack: list[Any]) -> None:
-    """Turn the bytes that py-evm's opcodes leave on its stack into the numbers they stand for."""
+    """Turn the bytes that py-evm's opcodes leave on its stack into the numbers they stand for.
+
+    Linear values, which those opcodes do not know, become what they are now.
+    """
     for position, item in enumerate(stack):
-        if isinstance(item, bytes):
-            stack[position] = int.from_bytes(item, "big")
+        if type(item) is not int:
+            stack[position] = int.from_bytes(item, "big") if isinstance(item, bytes) else int(item)
 
 
 NAMESPACE: Final[dict[str, Any]] = {

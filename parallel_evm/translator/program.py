@@ -63,6 +63,10 @@ Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
 position to go on at, or -1 when the computation has halted."""
 
 
+class NotRecorded(Exception):
+    """A call that runs on linear values should be recorded, which takes one that does not."""
+
+
 class Dialect:
     """The opcode table that programs are written in."""
 
@@ -122,6 +126,9 @@ class Program:
         """What is translated, by the position where it starts."""
         self.calls: dict[Kind, Function] = {}
         """What is translated of whole calls, by their kind."""
+        self.blocks: dict[int, Function] = {}
+        """What runs on linear values (`state.linear`), which py-evm's opcodes do not know:
+        `functions`, and of cold code every block by itself."""
         self._content = content
         self._dialect = dialect
         self._code = Code(content, dialect.meanings)
@@ -162,10 +169,10 @@ class Program:
                 recording = self._recordings.pop(kind, None)
                 if recording is None:
                     return self._recorded
-                if self._followed + len(recording.path) > FREE_BLOCKS + self._cold_visits // 2:
-                    function = _from_the_start
-                else:
+                if self._may_follow(self._followed + len(recording.path)):
                     function = self._translated_call(kind, recording)
+                else:
+                    function = _from_the_start
         except RecursionError:  # deep in calls of calls: another time
             self._calls[kind] = 0
             return _from_the_start
@@ -177,6 +184,8 @@ class Program:
         self, computation: Any, stack: Any, meter: Any, memory: Any, data: bytes, address: bytes
     ) -> int:
         """Run a whole call by py-evm's opcodes, and remember what it did."""
+        if computation.state._account_db.linear:
+            raise NotRecorded
         kind = len(data) - PADDING, data[:-PADDING][:4]
         recording = Recording(kind[1], kind[0])
         try:
@@ -253,6 +262,12 @@ class Program:
 
         Raises what py-evm's opcodes raise.
         """
+        if computation.state._account_db.linear and self._may_follow(len(self.blocks)):
+            function = self.functions.get(pc) or self._kept(pc, False)
+            if function is not None:
+                self.functions[pc] = function
+            self.blocks[pc] = function or self._counted(pc)
+            return pc
         visits = self._visits[pc] = self._visits.get(pc, 0) + 1
         self._cold_visits += 1
         is_hot = visits >= self._dialect.threshold and self._may_translate()
@@ -262,12 +277,36 @@ class Program:
                 if function is None and is_hot:
                     function = self._translated(pc)
                 if function is not None:
-                    self.functions[pc] = function
+                    self.functions[pc] = self.blocks[pc] = function
                     return pc
             except RecursionError:  # deep in calls of calls: another time
                 pass
         following = self._seen[pc] = self.leave(computation, pc)
         return following
+
+    def _counted(self, pc: int) -> Function:
+        """The block by itself; entered often enough, it gives way to a longer trace."""
+        trace = self._trace(pc)
+        trace.repeats = 0
+        record, self._record = self._record, None  # nothing that is worth keeping
+        try:
+            block = self._made_of(trace, pc)
+        finally:
+            self._record = record
+
+        def run(c: Any, S: list[int], G: Any, M: Any, D: bytes, A: bytes) -> int:
+            visits = self._visits[pc] = self._visits.get(pc, 0) + 1
+            self._cold_visits += 1
+            if visits >= self._dialect.threshold and self._may_translate():
+                self.functions[pc] = self.blocks[pc] = self._translated(pc)
+                return pc
+            following = self._seen[pc] = block(c, S, G, M, D, A)
+            return following
+
+        return run
+
+    def _may_follow(self, blocks: int) -> bool:
+        return blocks <= FREE_BLOCKS + self._cold_visits // 2
 
     def _may_translate(self) -> bool:
         earned = self._cold_visits // (VISITS_PER_TRACE * self._dialect.threshold)
@@ -283,6 +322,8 @@ class Program:
             recording.path.append(pc)
         content, opcodes, code = self._content, self._dialect.opcodes, computation.code
         length = len(content)
+        if computation.state._account_db.linear:
+            only_numbers(computation._stack.values)
         while pc < length:
             value = content[pc]
             code.program_counter = pc + 1

@@ -138,6 +138,8 @@ class Trace:
         self._entered: int | None = entry
         self._step = 0
         self._visits: dict[int, int] = {}
+        self.repeats = MAX_REPEATS
+        """How often one block may come up; 0 makes a trace of one block."""
         self._pc = entry
         self._recorded: tuple[int, ...] | None = None
         self._looks = iter(recording.operands) if recording is not None else iter(())
@@ -187,7 +189,7 @@ class Trace:
             if instruction.pc == self._entry:
                 return True
             visits = self._visits[instruction.pc] = self._visits.get(instruction.pc, 0) + 1
-            return visits > MAX_REPEATS
+            return visits > self.repeats
         return False
 
     def _translate(self, instruction: Instruction) -> int | None:
@@ -341,6 +343,11 @@ class Trace:
     def _use(self, value: Value) -> str:
         return self._draft.use(value)
 
+    def _number(self, value: Value) -> str:
+        """The same where it has to be a number: what is linear collapses (`state.linear`)."""
+        text = self._use(value)
+        return f"(+{text})" if value.linear and value.constant is None else text
+
     def _known(self, width: int, text: str) -> Value:
         return self._draft.known(width, text)
 
@@ -386,7 +393,7 @@ class Trace:
 
     def _reach_down(self, count: int) -> None:
         while len(self._stack) < count:
-            below = Value()
+            below = Value(linear=True)
             self._stack.insert(0, below)
             self._draft.real.insert(0, below)
             self._needs += 1
@@ -449,7 +456,7 @@ class Trace:
 
     def _go_where(self, target: Value) -> None:
         """The same, towards a computed position that is known to be a valid destination."""
-        text = self._use(target)
+        text = self._number(target)
         self._return_gas(self._spent)
         self._materialise()
         self._write(f"return {text}")
@@ -480,7 +487,7 @@ class Trace:
         """Have py-evm run an opcode: its operands are put on the real stack for it alone."""
         assert instruction.name is not None
         taken, left = ARITY[instruction.name]
-        words = [self._use(value) for value in self._peek(taken)]
+        words = [self._number(value) for value in self._peek(taken)]
         if instruction.name in _SEES_MEMORY:
             self._update_memory()
         self._return_gas(self._before)
@@ -528,8 +535,8 @@ class Trace:
         called = name.lower()
         self.operations[called] = None
         self._return_gas(self._before)
-        words = [self._use(value) for value in operands[: count - 4]]
-        listed = ", ".join([data, self._use(out), self._use(room), *words])
+        words = [self._number(value) for value in operands[: count - 4]]
+        listed = ", ".join([data, self._number(out), self._number(room), *words])
         result = self._known(1, f"{called}(c, G, M, {listed})")
         self._has_m = False
         with self._draft.exit(f"{result.name} < 0"):
@@ -781,7 +788,7 @@ class Trace:
             if literal:
                 texts.append(repr(literal))
                 literal = b""
-            text = f'{self._use(value)}.to_bytes(32, "big")'
+            text = f'{self._number(value)}.to_bytes(32, "big")'
             texts.append(text if last - first == 32 else f"{text}[{first}:{last}]")
         if literal:
             texts.append(repr(literal))
@@ -926,7 +933,7 @@ class Trace:
         prefix = "noted_" if self._notes_sha3 else ""
         pair = self._pair(start, size)
         if pair is not None:
-            text = f"{prefix}sha3_of_pair(c, {self._use(pair[0])}, {self._use(pair[1])})"
+            text = f"{prefix}sha3_of_pair(c, {self._number(pair[0])}, {self._number(pair[1])})"
         else:
             text = f"{prefix}sha3(c, {self._content(start, size, keep=True)})"
         self._pop(2)
@@ -981,7 +988,7 @@ class Trace:
                 self._spend(GAS_LOGDATA * size.constant)
             if not self._reach(start, size):
                 return None
-        listed = "".join(f"{self._use(topic)}, " for topic in topics).rstrip()
+        listed = "".join(f"{self._number(topic)}, " for topic in topics).rstrip()
         self._write(f"log(c, ({listed}), {self._content(start, size, keep=True)})")
         self._pop(2 + instruction.number)
         return True
@@ -1026,19 +1033,22 @@ class Trace:
 
     def _sload(self, instruction: Instruction) -> bool:
         (slot,) = self._peek(1)
-        text = self._use(slot)
+        text = self._number(slot)
         self._uses.add("accounts")
         if charges_cold_slots(instruction.operation):
             self._try(f"warm_up(accounts, g, A, {text})")
         self._pop(1)
-        self._push(self._known(256, f"accounts.get_storage(A, {text})"))
+        word = self._known(256, f"accounts.load(A, {text})")
+        word.linear = True
+        self._push(word)
         return True
 
     def _sstore(self, instruction: Instruction) -> bool:
-        slot, word = map(self._use, self._peek(2))
+        place, word = self._peek(2)
+        slot, content = self._number(place), self._use(word)
         self._uses.add("accounts")
         exact = self._draft.gas(self._spent)
-        self._try(f"sstore(c, accounts, g, A, {slot}, {word}, {exact})")
+        self._try(f"sstore(c, accounts, g, A, {slot}, {content}, {exact})")
         self._pop(2)
         return True
 

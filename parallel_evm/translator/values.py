@@ -19,7 +19,7 @@ from parallel_evm.translator.words import FOLD, SIGN
 class Value:
     """One 256-bit word, as far as it is known. Mutable only in that it gets a name once."""
 
-    __slots__ = ("constant", "name", "negation", "operands", "template", "width")
+    __slots__ = ("constant", "linear", "name", "negation", "operands", "template", "width")
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class Value:
         constant: int | None = None,
         name: str | None = None,
         negation: str = "",
+        linear: bool = False,
     ) -> None:
         self.template = template
         """Python with ``{0}``, ``{1}``.. for the operands; empty: the word is on the real stack."""
@@ -40,6 +41,8 @@ class Value:
         """The local that holds it, as soon as there is one."""
         self.negation = negation
         """Set for conditions: `template` is then a Python condition and this is its opposite."""
+        self.linear: bool = linear or any(operand.linear for operand in operands)
+        """Can it be a `state.linear.Linear` at run time?"""
 
 
 def constant(number: int) -> Value:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors, recover_sender
 from parallel_evm.state.flat import FlatState
+from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
 from parallel_evm.workers.session import BlockJob
 
@@ -87,6 +88,7 @@ class SerialSession(_LocalSession):
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
         hints: Sequence[Iterable[Key]],
+        hot: Mapping[int, HotSlots],
     ) -> None:
         pass
 
@@ -113,23 +115,25 @@ class ThreadSession(_LocalSession):
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
         hints: Sequence[Iterable[Key]],
+        hot: Mapping[int, HotSlots],
     ) -> None:
         for worker, lane in enumerate(lanes):
             if lane:
                 thread = threading.Thread(
-                    target=self._run, args=(worker, lane), name=f"parallel-evm-{worker}"
+                    target=self._run, args=(worker, lane, hot), name=f"parallel-evm-{worker}"
                 )
                 self._threads.append(thread)
                 thread.start()
 
-    def _run(self, worker: int, lane: Sequence[int]) -> None:
+    def _run(self, worker: int, lane: Sequence[int], hot: Mapping[int, HotSlots]) -> None:
         done = 0
         try:
             speculator = new_speculator(self._job, self._rules)
             for index in lane:
                 if self._cancelled:
                     break
-                speculation = speculator.run(index, self._job.transactions[index])
+                transaction = self._job.transactions[index]
+                speculation = speculator.run(index, transaction, hot.get(index))
                 speculation.worker = worker
                 self._deliver(index, speculation)
                 done += 1

@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,6 +26,7 @@ import cloudpickle
 from parallel_evm.errors import PoolClosedError, WorkerLost
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.base import Changes
+from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
@@ -326,7 +327,7 @@ class ProcessSession:
         hints: Sequence[Iterable[Key]],
     ) -> list[Speculation | None]:
         places = max(1, len(self._handles))
-        self._run([indices[place::places] for place in range(places)], senders, hints, True)
+        self._run([indices[place::places] for place in range(places)], senders, hints, True, {})
         self._pump_until(lambda: not self._busy)
         return [self._results.pop(index, None) for index in indices]
 
@@ -335,8 +336,9 @@ class ProcessSession:
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
         hints: Sequence[Iterable[Key]],
+        hot: Mapping[int, HotSlots],
     ) -> None:
-        self._run(lanes, senders, hints, False)
+        self._run(lanes, senders, hints, False, hot)
 
     def _run(
         self,
@@ -344,6 +346,7 @@ class ProcessSession:
         senders: Sequence[bytes | None],
         hints: Sequence[Iterable[Key]],
         apart: bool,
+        hot: Mapping[int, HotSlots],
     ) -> None:
         idle = [h for h in self._handles.values() if h.number not in self._busy]
         for place, lane in enumerate(lanes):
@@ -355,7 +358,9 @@ class ProcessSession:
             handle = idle[place]
             keys = list(frozenset[Key]().union(*(hints[index] for index in lane)))
             self._waiting[handle.number] = list(lane)
-            message = (wire.RUN, list(lane), [senders[index] for index in lane], keys, apart)
+            its_hot = {index: hot[index] for index in lane if index in hot}
+            its_senders = [senders[index] for index in lane]
+            message = (wire.RUN, list(lane), its_senders, keys, apart, its_hot)
             if not self._ask(handle, message):
                 self._give_up(handle.number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import FetchAncestors
 from parallel_evm.state.flat import Effects
+from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
 
 
@@ -69,11 +70,13 @@ class Session(Protocol):
         lanes: Sequence[Sequence[int]],
         senders: Sequence[bytes | None],
         hints: Sequence[Iterable[Key]],
+        hot: Mapping[int, HotSlots],
     ) -> None:
         """Begin to run each lane's transactions in order.
 
         ``hints`` are keys, by transaction, that are probably needed: where state has to be
-        fetched they are fetched together.
+        fetched they are fetched together. ``hot``, by index: the slots that a transaction should
+        run on as linear values.
         """
         ...
 

@@ -27,7 +27,7 @@ effects, lineage, changes since the worker's last block or None to start afresh)
 SENDERS: Final = 1
 """(SENDERS, indices)"""
 RUN: Final = 2
-"""(RUN, indices, senders, hints, whether each runs by itself)"""
+"""(RUN, indices, senders, hints, whether each runs by itself, hot slots by index)"""
 ANSWER: Final = 3
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
 CANCEL: Final = 4
@@ -48,10 +48,12 @@ ANCESTORS: Final = "ancestors"
 
 
 _NONE: Final = type(None)
-_SPECULATION: Final = (int, *[dict] * 7, (tuple, _NONE), float, (tuple, _NONE), (dict, _NONE))
+_SPECULATION: Final[tuple[Any, ...]] = (
+    int, *[dict] * 7, (tuple, _NONE), float, (tuple, _NONE), (dict, _NONE), dict, dict
+)  # fmt: skip
 """What `flatten` makes of a speculation."""
 _WITH_OUTCOME: Final = 8
-_OUTCOME: Final = (
+_OUTCOME: Final[tuple[Any, ...]] = (
     (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int
 )  # fmt: skip
 """The fields of an `Outcome`, in their order."""
@@ -91,6 +93,8 @@ def flatten(speculation: Speculation) -> tuple[Any, ...]:
         speculation.seconds,
         speculation.traces,
         speculation.preimages,
+        observed.ranges,
+        effects.increments,
     )
 
 
@@ -108,7 +112,7 @@ def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
     try:
         (
             index, cells, slots, bounds, new_cells, new_slots, deltas, codes,
-            outcome, seconds, traces, preimages,
+            outcome, seconds, traces, preimages, ranges, increments,
         ) = flat  # fmt: skip
         sound = (
             all(map(isinstance, flat, _SPECULATION))
@@ -122,13 +126,15 @@ def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
             and (outcome is None or _is_outcome(outcome))
             and (traces is None or _are_traces(*traces))
             and (preimages is None or _map(preimages, bytes, bytes))
+            and (not ranges or _are_ranges(ranges))
+            and (not increments or _are_increments(increments, new_slots))
         )
         if not sound:
             raise ValueError("not a speculation: its parts have the wrong types")
         return Speculation(
             index=index,
-            observations=Observations(cells, slots, bounds),
-            effects=Effects(new_cells, new_slots, deltas, codes),
+            observations=Observations(cells, slots, bounds, ranges),
+            effects=Effects(new_cells, new_slots, deltas, codes, increments),
             outcome=None if outcome is None else Outcome(*outcome),
             seconds=seconds,
             worker=worker,
@@ -141,7 +147,7 @@ def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
 
 # The coordinator does this for every transaction: `all`, `map` and `isinstance` run without a line
 # of Python in between.
-def _all(items: Iterable[Any], kind: type) -> bool:
+def _all(items: Iterable[Any], kind: Any) -> bool:
     return all(map(isinstance, items, repeat(kind)))
 
 
@@ -159,6 +165,21 @@ def _are_slots(part: dict[Any, Any]) -> bool:
     return True
 
 
+def _are_ranges(part: dict[Any, Any]) -> bool:
+    for address, ranges in part.items():
+        if not (isinstance(address, bytes) and _map(ranges, int, tuple)):
+            return False
+        if not all(len(span) == 2 and _all(span, int) for span in ranges.values()):
+            return False
+    return True
+
+
+def _are_increments(part: dict[Any, Any], slots: dict[Any, Any]) -> bool:
+    return _are_slots(part) and all(
+        added.keys() <= slots.get(address, {}).keys() for address, added in part.items()
+    )
+
+
 def _are_cells(part: dict[Any, Any]) -> bool:
     for (address, field), value in part.items():
         if not (isinstance(address, bytes) and isinstance(value, _CELLS[field])):
@@ -169,7 +190,7 @@ def _are_cells(part: dict[Any, Any]) -> bool:
 def _are_traces(warm: Any, originals: Any) -> bool:
     set(warm)  # raises TypeError for what can be no member of a set
     both = isinstance(warm, tuple) and isinstance(originals, dict)
-    return both and _map(originals, tuple, int)
+    return both and _all(originals, tuple) and _all(originals.values(), int | None)
 
 
 def _is_outcome(outcome: tuple[Any, ...]) -> bool:
@@ -188,7 +209,7 @@ def _is_outcome(outcome: tuple[Any, ...]) -> bool:
 
 
 def flatten_effects(effects: Effects) -> tuple[Any, ...]:
-    return (effects.cells, effects.slots, effects.deltas, effects.codes)
+    return (effects.cells, effects.slots, effects.deltas, effects.codes, effects.increments)
 
 
 def flatten_changes(changes: Changes) -> tuple[Any, ...]:

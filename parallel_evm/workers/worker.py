@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
@@ -27,6 +27,7 @@ from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors, recover_sender, remember_sender
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.replica import Replica, Want
 from parallel_evm.state.source import Account
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
@@ -199,6 +200,7 @@ class Worker:
         senders: Sequence[bytes | None],
         hints: Sequence[Any],
         apart: bool,
+        hot: Mapping[int, HotSlots],
     ) -> None:
         reason = self._failure
         pending: list[tuple[Any, ...]] = []
@@ -217,7 +219,7 @@ class Worker:
                     transaction = self._transactions[index]
                     if sender is not None:
                         remember_sender(transaction, sender)
-                    speculation = self._speculator.run(index, transaction)
+                    speculation = self._speculator.run(index, transaction, hot.get(index))
                     if apart:
                         self._speculator = self._new_speculator()
                     pending.append(wire.flatten(speculation))

@@ -179,7 +179,7 @@ def test_traces_of_a_transaction_are_taken_over(view: FlatState) -> None:
     view.set_storage(X, 0, 6)
     other = FlatState(Below())
     other.fold(view.effects)
-    other.resume(view.transaction_traces())
+    other.resume(view.transaction_traces(), {})
     assert other.is_address_warm(X)
     assert other.is_storage_warm(X, 3)
     assert not other.is_address_warm(Y)

@@ -45,7 +45,7 @@ def test_a_whole_contract_is_python_with_every_block_in_it() -> None:
     names: dict[str, Any] = {}
     text = python_of(code, "cancun")
     exec(compile(text, "Pair", "exec"), names)
-    assert "accounts.get_storage(A, " in text
+    assert "accounts.load(A, " in text
     assert {f"at_{pc}" for pc in function_entries(code, OPCODES).values()} <= names.keys()
 
 

@@ -89,7 +89,7 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
     """Its lane may hold what a transaction wrote whose speculation was never delivered."""
 
     class Failing:
-        def run(self, index: int, transaction: Any) -> Any:
+        def run(self, index: int, transaction: Any, hot: Any) -> Any:
             used.append(self)
             raise MemoryError
 
@@ -99,8 +99,8 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
     subject._replica = Replica(lambda wants: [])
     subject._transactions = [object(), object()]
     monkeypatch.setattr(subject, "_new_speculator", Failing)
-    subject._run([0], [None], [], True)
-    subject._run([1], [None], [], False)
+    subject._run([0], [None], [], True, {})
+    subject._run([1], [None], [], False, {})
     assert [message[0] for message in conn.heard] == [wire.DONE, wire.DONE]
     assert used[0] is not used[1]
 

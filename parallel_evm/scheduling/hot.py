@@ -1,0 +1,159 @@
+"""Hot slots: which of them are worth linear values, and which need order nobody any more.
+
+A slot that several transactions of a block read and change would chain them all together. Where
+what they do with it is only adding and comparing (`state.linear`), it need not. Whether it is, is
+seen when it is tried; so hot slots are tried first while the transactions still run in order, which
+costs nothing, and from then on the same function's access to it orders nobody.
+
+What was learned says something of a function's access ("the balance of the first argument"), not
+of a slot. An access that disappoints loses its reputation for longer each time. All this is about
+time: the judge accepts what holds, whatever was expected here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from parallel_evm.scheduling.forecast import Forecast
+from parallel_evm.scheduling.templates import Access, Call, call_of, explainer
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.guarded import HotSlots
+from parallel_evm.state.keys import Key
+
+_EXCEPTIONS: Final = 8
+"""One in so many may need a slot's value: it will run again, and the others keep their freedom."""
+_PENANCE: Final = 8
+_MAX_STRIKES: Final = 8
+_MAX_ACCESSES: Final = 4096
+_MAX_DIGESTS: Final = 1 << 14
+
+Said = tuple[bytes, bytes, bytes]
+"""Sender, recipient and data of a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class HotPlan:
+    """What one block's transactions may do with its hot slots."""
+
+    tried: Mapping[int, HotSlots] = field(default_factory=dict)
+    """The slots that each transaction, by index, should run on as linear values."""
+    free: frozenset[Key] = frozenset()
+    """Slots that order nobody."""
+
+
+@dataclass(slots=True)
+class _Reputation:
+    trust: int = 0
+    """Positive: it dissolves. Zero: worth a try. Negative: to be left alone so many times."""
+    strikes: int = 0
+
+
+class HotSlotBook:
+    """Remembers which accesses dissolve. Bounded; the same calls always give the same plans."""
+
+    def __init__(self) -> None:
+        # By recipient and selector, least recently used first.
+        self._functions: dict[bytes, dict[Access, _Reputation]] = {}
+        self._size = 0
+        self._digests: dict[bytes, bytes] = {}
+
+    def plan(
+        self,
+        forecasts: Sequence[Forecast],
+        said: Callable[[int], Said],
+        holds: Callable[[Key], int],
+    ) -> HotPlan:
+        """``said``: what a transaction, by index, says; ``holds``: a slot before the block."""
+        users: dict[Key, list[int]] = {}
+        for position, forecast in enumerate(forecasts):
+            for key in forecast.reads & forecast.writes:
+                if key[1] >= 0:
+                    users.setdefault(key, []).append(position)
+        users = {key: positions for key, positions in users.items() if len(positions) > 1}
+        if not users:
+            return HotPlan()
+        touched = dict.fromkeys(users, 0)
+        sure = dict.fromkeys(users, 0)
+        tried: dict[int, dict[Key, bool]] = {}
+        for forecast in forecasts:
+            keys = users.keys() & (forecast.reads | forecast.writes)
+            for key in keys:
+                touched[key] += 1
+            keys &= forecast.reads & forecast.writes
+            if not keys:
+                continue
+            known = self._known(*said(forecast.index))
+            for key in keys:
+                reputation = known.get(key)
+                if reputation is not None and reputation.trust < 0:
+                    reputation.trust += 1
+                    continue
+                tried.setdefault(forecast.index, {})[key] = False
+                sure[key] += reputation is not None and reputation.trust > 0
+        free = frozenset(
+            key
+            for key, count in sure.items()
+            if count > 1 and touched[key] - count <= touched[key] // _EXCEPTIONS
+        )
+        for key in free:
+            if holds(key) == 0:
+                # The first of them puts something there, which the others need not wait for.
+                for position in users[key][1:]:
+                    mine = tried.get(forecasts[position].index, {})
+                    if key in mine:
+                        mine[key] = True
+        return HotPlan(tried, free)
+
+    def learn(
+        self, said: Said, tried: HotSlots, speculation: Speculation, failed: Collection[Key]
+    ) -> None:
+        """Take note of what became of the slots that a transaction ``tried``.
+
+        ``failed``: keys whose observation did not hold.
+        """
+        outcome, observed = speculation.outcome, speculation.observations
+        if outcome is None or outcome.is_error:
+            return  # it did not get far enough to say
+        asked = self._call(*said)
+        access = explainer(asked, speculation.preimages or {})
+        function = said[1] + said[2][:4]
+        reputations = self._functions.setdefault(function, {})
+        for key in sorted(tried):
+            address, slot = key
+            exact = slot in observed.slots.get(address, ())
+            if not exact and slot not in observed.ranges.get(address, ()):
+                continue
+            expression = access(key)
+            reputation = reputations.get(expression)
+            if reputation is None:
+                reputation = reputations[expression] = _Reputation()
+                self._size += 1
+            if not exact and key not in failed:
+                reputation.trust += 1
+            elif reputation.trust >= 0:
+                reputation.trust = -(_PENANCE << reputation.strikes)
+                reputation.strikes = min(reputation.strikes + 1, _MAX_STRIKES)
+        while self._size > _MAX_ACCESSES:
+            self._size -= len(self._functions.pop(next(iter(self._functions))))
+
+    def _known(self, sender: bytes, to: bytes, data: bytes) -> dict[Key, _Reputation]:
+        """What is known of the keys that this call may touch."""
+        function = to + data[:4]
+        reputations = self._functions.pop(function, None)
+        if reputations is None:
+            return {}
+        self._functions[function] = reputations
+        asked = self._call(sender, to, data)
+        found: dict[Key, _Reputation] = {}
+        for access, reputation in reputations.items():
+            key = access.key(asked)
+            if key is not None:
+                found[key] = reputation
+        return found
+
+    def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
+        if len(self._digests) > _MAX_DIGESTS:
+            self._digests.clear()
+        return call_of(sender, to, data, self._digests)
