@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import gc
 import multiprocessing
+import pickle
 import random
 import re
 import sqlite3
 import statistics
 import tempfile
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +64,9 @@ class OnDisk(BaseDB):
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-2000"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.execute("CREATE TABLE kv (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS kv (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID"
+        )
 
     def __getitem__(self, key: bytes) -> bytes:
         row = self._connection.execute("SELECT v FROM kv WHERE k = ?", (key,)).fetchone()
@@ -99,24 +103,31 @@ def run(
 ) -> list[Sample]:
     """Mine ``blocks`` blocks of ``mixed`` workload transactions and ``transfers`` more, which go
     from one of ``accounts`` accounts to another, and sample memory."""
-    workload = workloads.build("mixed", transactions=mixed, blocks=blocks, accounts=60)
-    crowd = [account(1, f"one of many {index}") for index in range(accounts)]
     config = ParallelConfig(workers=workers, backend="process", min_transactions=1)
-    chain_class = parallelize(workload.chain_class, config=config)
+    chain_class = parallelize(fork("cancun").chain_class, config=config)
     samples: list[Sample] = []
-    with tempfile.TemporaryDirectory() as folder:
-        database = OnDisk(Path(folder) / "chain")
-        _populate(database, workload, crowd)
-        chain = chain_class(AtomicDB(database))
-        payments = _payments(crowd)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # In another process: what is freed here could be filled again unseen.
+        preparing = multiprocessing.get_context("fork").Process(
+            target=_prepare, args=(folder, accounts, blocks, mixed)
+        )
+        preparing.start()
+        preparing.join()
+        assert preparing.exitcode == 0
+        database = OnDisk(folder / "chain")
+        payments = _payments(accounts)
         try:
-            for number, transactions in enumerate(workload.blocks, 1):
-                more = [next(payments) for _ in range(transfers)]
-                _, _, computations = chain.mine_all([*transactions, *more])
-                assert not any(computation.is_error for computation in computations)
-                if number % every == 0 or number == 1:
-                    samples.append(_sample(number, database))
-                    hear(samples[-1])
+            with (folder / "blocks").open("rb") as written:
+                chain = chain_class(AtomicDB(database))
+                for number in range(1, blocks + 1):
+                    transactions = [*map(_decode, pickle.load(written))]
+                    transactions += [next(payments) for _ in range(transfers)]
+                    _, _, computations = chain.mine_all(transactions)
+                    assert not any(computation.is_error for computation in computations)
+                    if number % every == 0 or number == 1:
+                        samples.append(_sample(number, database))
+                        hear(samples[-1])
         finally:
             close()
             database.close()
@@ -133,41 +144,54 @@ def growth(samples: list[Sample]) -> tuple[float, float]:
     )
 
 
-def _populate(database: OnDisk, workload: Any, crowd: list[Account]) -> None:
-    """The workload's first state, and the crowd with some ether."""
+def _prepare(folder: Path, accounts: int, blocks: int, mixed: int) -> None:
+    """The chain's database, with some ether for everybody, and the workload's transactions."""
+    workload = workloads.build("mixed", transactions=mixed, blocks=blocks, accounts=60)
+    with (folder / "blocks").open("wb") as file:
+        for transactions in workload.blocks:
+            pickle.dump([transaction.encode() for transaction in transactions], file)
+    database = OnDisk(folder / "chain")
     database.fill(workload.database.items())
     head: Any = workload.open().get_canonical_head()
     rich = encode_account(0, 1000 * ETHER, _NO_STORAGE, _NO_CODE)
     grown = update(
         workload.database.__getitem__,
         head.state_root,
-        {keccak(one.address): rich for one in crowd},
+        {keccak(_one_of_many(index).address): rich for index in range(accounts)},
     )
     database.fill(grown.nodes.items())
     chaindb = ChainDB(AtomicDB(database))
     score = chaindb.get_score(head.hash) + 1
     chaindb.persist_checkpoint_header(head.copy(state_root=grown.root), score)
+    database.close()
 
 
-def _payments(crowd: list[Account]) -> Iterator[Any]:
+def _one_of_many(index: int) -> Account:
+    return account(1, f"one of many {index}")
+
+
+def _payments(accounts: int) -> Iterator[Any]:
     chance = random.Random("payments")
-    nonces = [0] * len(crowd)
-    decode = fork("cancun").vm_class.get_transaction_builder().decode
+    nonces = array("H", bytes(2 * accounts))
     while True:
-        index = chance.randrange(len(crowd))
+        index = chance.randrange(accounts)
         unsigned = CancunTransactionBuilder.new_unsigned_dynamic_fee_transaction(
             chain_id=CHAIN_ID,
             nonce=nonces[index],
             max_priority_fee_per_gas=GWEI,
             max_fee_per_gas=100 * GWEI,
             gas=21_000,
-            to=chance.choice(crowd).address,
+            to=_one_of_many(chance.randrange(accounts)).address,
             value=chance.randint(1, ETHER),
             data=b"",
             access_list=(),
         )
         nonces[index] += 1
-        yield decode(unsigned.as_signed_transaction(crowd[index].key).encode())
+        yield _decode(unsigned.as_signed_transaction(_one_of_many(index).key).encode())
+
+
+def _decode(encoded: bytes) -> Any:
+    return fork("cancun").vm_class.get_transaction_builder().decode(encoded)
 
 
 def _sample(blocks: int, database: OnDisk) -> Sample:
