@@ -160,7 +160,7 @@ def replay(
     recorded: list[Path | Recording] = []
     if rpc is None:
         for path in map(Path, blocks):
-            (chains if path.is_file() and holds_cases(path) else recorded).append(path)
+            (chains if holds_cases(path) else recorded).append(path)
     else:
         recorded.append(_fetch(rpc, blocks, save, fork))
     tests = discover(chains)
@@ -189,6 +189,7 @@ def replay(
             complain(result.reason)
     if chains:
         exit_codes.add(_show_cases(played))
+        written["equal"] &= played.count(Verdict.FAILED) == 0
         written["chains"] = played.to_dict()
     write_json(json_file, written)
     raise typer.Exit(1 if 1 in exit_codes else max(exit_codes))
@@ -223,10 +224,10 @@ def fuzz(
     parallel-evm replay found/block-7-121.json found/chain-7-123.json
     ```
     """
-    if save.exists() and not save.is_dir():
+    if os.path.exists(save) and not os.path.isdir(save):
         fail(f"--save: {save} is not a folder")
-    nearest = next(folder for folder in (save, *save.absolute().parents) if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    nearest = next(folder for folder in (save, *save.absolute().parents) if os.path.exists(folder))
+    if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK):
         # Asked now: there is no time to lose when something was found.
         fail(f"--save: {save} cannot be made in {nearest}")
     cases: list[Path] = []

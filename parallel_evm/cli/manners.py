@@ -53,12 +53,13 @@ def fail(message: str) -> NoReturn:
 
 
 def _writable(file: Path | None) -> Path | None:
-    # Asked before the work is done, so that no result is lost to a wrong name.
-    if file is not None and not file.parent.is_dir():
+    # Asked before the work is done, so that no result is lost to a wrong name. (Of `os.path`, since
+    # the questions of `Path` raise where a folder on the way may not be searched.)
+    if file is not None and not os.path.isdir(file.parent):
         fail(f"--json: there is no folder {file.parent}")
-    if file is not None and file.is_dir():
+    if file is not None and os.path.isdir(file):
         fail(f"--json: {file} is a folder")
-    if file is not None and not os.access(file if file.exists() else file.parent, os.W_OK):
+    if file is not None and not os.access(file if os.path.exists(file) else file.parent, os.W_OK):
         fail(f"--json: {file}: Permission denied")
     return file
 

@@ -9,6 +9,7 @@ that comes as a list of traces is kept as such (see `prestate`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,8 +116,9 @@ class Recording:
         return tuple(builder.decode(encoded) for encoded in self.transactions)
 
     def _part(self, name: str) -> str:
-        folder = Path(self.source)
-        return str(folder / f"{name}.json") if folder.is_dir() else self.source
+        return (
+            os.path.join(self.source, f"{name}.json") if os.path.isdir(self.source) else self.source
+        )
 
 
 def load(path: Path, fork: str | None = None) -> Recording:
@@ -125,7 +127,7 @@ def load(path: Path, fork: str | None = None) -> Recording:
     `fork` overrides the choice by number and timestamp. Raises InputError, which names the file
     and the field, for anything that is missing, malformed or does not hash to its hash.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it never raises
         block = read_json(path / "block.json")
         prestate = read_json(path / "prestate.json")
         hashes = path / "block_hashes.json"

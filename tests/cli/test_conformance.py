@@ -219,9 +219,11 @@ def test_replay_takes_both_kinds_of_found_cases(chain: Any, write: Write, tmp_pa
 def test_a_chain_that_differs_or_cannot_be_used_shows_in_the_exit_code_of_replay(
     wrong_executor: None, chain: Any, write: Write, tmp_path: Path
 ) -> None:
-    file = write("chain.json", {"good": chain})
-    result = runner.invoke(app, ["replay", str(tmp_path / "nowhere"), str(file), *SERIAL])
+    file, written = write("chain.json", {"good": chain}), tmp_path / "result.json"
+    options = [*SERIAL, "--json", str(written)]
+    result = runner.invoke(app, ["replay", str(tmp_path / "nowhere"), str(file), *options])
     assert result.exit_code == 1
+    assert json.loads(written.read_text())["equal"] is False
     assert f"failed: {file}::good" in result.stdout
     assert "nowhere: No such file or directory" in result.stderr
     spoilt = write("spoilt.json", {"bad": {**chain, "pre": 7}})
@@ -304,6 +306,20 @@ def test_what_cannot_be_written_is_told_before_the_work(
     option = "--save: differences" if arguments == ["fuzz"] else "--json: y.json"
     assert result.stderr.startswith(f"parallel-evm: {option}")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
+def test_folders_that_may_not_be_searched(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    inside = str(closed / "x")
+    for arguments in (["conform", inside], ["replay", inside], ["fuzz", "--save", inside]):
+        result = runner.invoke(app, [*arguments, *SERIAL])
+        assert result.exit_code == 2, result.exception
+        assert "closed" in result.stderr
+        assert len(result.stderr.splitlines()) <= 2  # conform: and there is no case to run
+    result = runner.invoke(app, ["conform", inside, "--json", inside])
+    assert (result.exit_code, "--json: " in result.stderr) == (2, True), result.exception
 
 
 def test_names_that_no_terminal_can_show(chain: Any, write: Write) -> None:
