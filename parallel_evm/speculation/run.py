@@ -24,7 +24,7 @@ from parallel_evm.state.recorder import Recorder
 from parallel_evm.translator import NotRecorded
 
 ANCESTORS_AT_ONCE = 32
-_REHEARSALS = 2
+_REHEARSALS = 3
 """So often a transaction may run once more because the translator has to see some call of it."""
 
 FetchAncestors = Callable[[int, int], Sequence[bytes]]

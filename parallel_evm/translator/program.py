@@ -64,7 +64,10 @@ position to go on at, or -1 when the computation has halted."""
 
 
 class NotRecorded(Exception):
-    """A call that runs on linear values should be recorded, which takes one that does not."""
+    """A call that runs on linear values should be recorded, which takes one that does not.
+
+    Raised once; if no such call comes, it goes without.
+    """
 
 
 class Dialect:
@@ -184,9 +187,11 @@ class Program:
         self, computation: Any, stack: Any, meter: Any, memory: Any, data: bytes, address: bytes
     ) -> int:
         """Run a whole call by py-evm's opcodes, and remember what it did."""
-        if computation.state._account_db.linear:
-            raise NotRecorded
         kind = len(data) - PADDING, data[:-PADDING][:4]
+        if computation.state._account_db.linear:
+            if self._calls.get(kind) == self._dialect.patience:
+                raise NotRecorded
+            return 0
         recording = Recording(kind[1], kind[0])
         try:
             pc = self._follow(computation, 0, recording)
@@ -224,6 +229,10 @@ class Program:
     def onward_recorded(self, way: WayOut, leave: Function, arguments: Any) -> int:
         """Take the way out by py-evm's opcodes, and remember what is done from there on."""
         computation = arguments[0]
+        if computation.state._account_db.linear:
+            if way.visits == self._dialect.patience + 1:
+                raise NotRecorded
+            return leave(*arguments)
         recording = way.recording = Recording(*Recording.unpacked(way.trail[0]).kind)
         self._awaited = recording
         try:
@@ -415,11 +424,11 @@ class WayOut:
         "_patience",
         "_program",
         "_source",
-        "_visits",
         "key",
         "recording",
         "rest",
         "trail",
+        "visits",
     )
 
     def __init__(
@@ -442,7 +451,7 @@ class WayOut:
         self._namespace = namespace
         self._name = name
         self._source: str | None = source
-        self._visits = 0
+        self.visits = 0
 
     def __call__(self, *arguments: Any) -> Any:
         if self._source is not None:
@@ -451,17 +460,17 @@ class WayOut:
         if self.rest is None:
             self.give_up()
             return leave(*arguments)
-        self._visits += 1
+        self.visits += 1
         try:
-            onward = self._program.onward_kept(self) if self._visits == 1 else None
+            onward = self._program.onward_kept(self) if self.visits == 1 else None
             if onward is None:
-                if self._visits <= self._patience:
+                if self.visits <= self._patience:
                     return leave(*arguments)
                 if self.recording is None:
                     return self._program.onward_recorded(self, leave, arguments)
                 onward = self._program.onward_translated(self)
         except RecursionError:  # deep in calls of calls: another time
-            self._visits = 0
+            self.visits = 0
             return leave(*arguments)
         self._namespace[self._name] = onward or leave
         return (onward or leave)(*arguments)
