@@ -35,6 +35,9 @@ _METHODS: Final = (
     "validate_transaction_against_header",
 )
 
+_BLOOM_HEADER: Final = b"\xb9\x01\x00"
+"""Of 256 bytes in RLP."""
+
 
 class Ledger:
     """Accumulates what the transactions of one block leave in its header and receipts."""
@@ -133,23 +136,20 @@ def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
 def made_of(cls: Any, *values: Any) -> Any:
     """An ``rlp.Serializable`` of all its fields' values, which are known to be sound."""
     made = cls.__new__(cls)
-    vars(made).update(zip(cls._meta.field_attrs, values, strict=True))
+    vars(made).update(zip(cls._meta.field_attrs, values))  # noqa: B905 (it takes half the time)
     return made
 
 
 def encode_receipt(status: bytes, gas_used: int, bloom: int, logs: Sequence[LogEntry]) -> bytes:
     """The RLP of a receipt (without a type byte), equal to what its sedes would make of it."""
-    encoded_logs = b"".join(
-        node_of(
-            string_item(address)
-            + node_of(b"".join(b"\xa0" + topic.to_bytes(32, "big") for topic in topics))
-            + string_item(data)
-        )
-        for _, address, topics, data in logs
-    )
+    encoded_logs = []
+    for _, address, topics, data in logs:
+        words = b"".join([b"\xa0" + topic.to_bytes(32, "big") for topic in topics])
+        encoded_logs.append(node_of(string_item(address) + node_of(words) + string_item(data)))
     return node_of(
         string_item(status)
         + number_item(gas_used)
-        + string_item(bloom.to_bytes(256, "big"))
-        + node_of(encoded_logs)
+        + _BLOOM_HEADER
+        + bloom.to_bytes(256, "big")
+        + node_of(b"".join(encoded_logs))
     )

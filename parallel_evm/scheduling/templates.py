@@ -314,15 +314,15 @@ class _Expectation:
 
 
 class Expected(NamedTuple):
-    """What one call is expected to touch, as long as the template expects the same of calls."""
+    """What one call is expected to touch."""
 
     reads: frozenset[Key]
     writes: frozenset[Key]
     bundles: list[_Bundle]
+    compiled: list[_Expectation]
+    """Theirs; as long as they have the same ones, the same is expected."""
     keys: dict[_Entry, Key | None]
     """What the accesses come to that differ from call to call."""
-    edition: int
-    """Of the template; a later one may expect other things."""
 
 
 class Template:
@@ -333,22 +333,12 @@ class Template:
     address-like arguments that all the calls had in common in which it was touched.
     """
 
-    __slots__ = (
-        "_anchored",
-        "_bundles",
-        "_common",
-        "_edition",
-        "_home",
-        "_mentions",
-        "_surprises",
-        "gas",
-    )
+    __slots__ = ("_anchored", "_bundles", "_common", "_home", "_mentions", "_surprises", "gas")
 
     def __init__(self) -> None:
         self.gas = 0
         """Gas used by recent calls, averaged."""
         self._surprises = 0
-        self._edition = 0
         self._common = _Bundle(frozenset(), None)
         self._bundles: dict[frozenset[bytes], _Bundle] = {frozenset(): self._common}
         # The bundles that have a word in their context, and those that are looked up by it.
@@ -376,7 +366,7 @@ class Template:
                         written.append(key)
         reads = expected[0].reads.union(read, *(e.reads for e in expected[1:]))
         writes = expected[0].writes.union(written, *(e.writes for e in expected[1:]))
-        return Expected(reads, writes, bundles, keys, self._edition)
+        return Expected(reads, writes, bundles, expected, keys)
 
     def unfamiliar(self, call: Call, expected: Expected) -> list[bytes]:
         """Address-like arguments that no expectation rests on, where others do rest on some."""
@@ -422,7 +412,7 @@ class Template:
 
         ``expected``: what `expect` said of this call, be it a while ago.
         """
-        if expected is None or expected.edition != self._edition:
+        if expected is None or not self._stands(call, expected):
             expected = self.expect(call)
         if self._surprises and expected.reads == reads and expected.writes == writes:
             for bundle in expected.bundles:
@@ -430,7 +420,7 @@ class Template:
             return
         self._surprises += 1
         if self._surprises <= _SEEN_ONCE:
-            self._change(self._common)
+            self._common.compiled = None
         explained: set[Key] = set()
         keys = expected.keys
         for bundle in expected.bundles:
@@ -442,7 +432,7 @@ class Template:
                     assert key is not None
                     explained.add(key)
                     if self._hit(entry, key in reads, key in writes, success):
-                        self._change(bundle)
+                        bundle.compiled = None
                 elif success and key is not None:
                     entry.misses += 1
                     if entry.misses > _PATIENCE:
@@ -484,14 +474,13 @@ class Template:
         )
         return bundle.compiled
 
+    def _stands(self, call: Call, expected: Expected) -> bool:
+        """Would the same be expected of ``call`` now?"""
+        return [bundle.compiled for bundle in self._matching(call)] == expected.compiled
+
     #
     # Learning
     #
-    def _change(self, bundle: _Bundle) -> None:
-        """From now on, calls are expected to touch other things."""
-        bundle.compiled = None
-        self._edition += 1
-
     def _hit(self, entry: _Entry, read: bool, written: bool, success: bool) -> bool:
         """Note that the access was made. Is something else expected of it now?"""
         before = entry.reads, entry.writes, entry.confirmed
@@ -522,7 +511,7 @@ class Template:
         self._hit(entry, read, written, success=True)
         bundle = self._bundles.get(context) or self._open(context)
         bundle.entries[access] = entry
-        self._change(bundle)
+        bundle.compiled = None
         self._home[access] = bundle
 
     def _open(self, context: frozenset[bytes]) -> _Bundle:
@@ -537,7 +526,7 @@ class Template:
     def _remove(self, bundle: _Bundle, entry: _Entry) -> None:
         del bundle.entries[entry.access]
         del self._home[entry.access]
-        self._change(bundle)
+        bundle.compiled = None
         if bundle.anchor is None or bundle.entries:
             return
         del self._bundles[bundle.context]
