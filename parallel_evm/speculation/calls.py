@@ -10,11 +10,18 @@ Both classes are mixed in by `rules.speculative_state`, and only where every rul
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from eth.constants import STACK_DEPTH_LIMIT
 from eth.typing import JournalDBCheckpoint
+from eth.vm.code_stream import CodeStream
+from eth.vm.forks.shanghai.computation import ShanghaiComputation
+from eth.vm.gas_meter import GasMeter
+from eth.vm.memory import Memory
 from eth.vm.message import Message
+from eth.vm.stack import Stack
 
 
 class DirectState:
@@ -47,6 +54,46 @@ class DirectCalls:
     """Mixed into a computation class whose state is a `DirectState`."""
 
     msg: Any
+    state: Any
+    children: Any
+    transaction_context: Any
+    return_data: bytes
+    refund_strategy: Callable[[int, int], int]
+    """How the fork's gas meter adds up refunds."""
+
+    def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
+        """What py-evm's computation is made of, without asking again whether it is sound."""
+        self.state = state
+        self.msg = message
+        self.transaction_context = transaction_context
+        code = self.code = CodeStream.__new__(CodeStream)
+        code.program_counter = 0
+        code._raw_code_bytes = message.code
+        code._length_cache = len(message.code)
+        code.invalid_positions = set()
+        code.valid_positions = set()
+        meter = self._gas_meter = GasMeter.__new__(GasMeter)
+        meter.refund_strategy = self.refund_strategy
+        meter.start_gas = meter.gas_remaining = message.gas
+        meter.gas_refunded = 0
+        self.children = []
+        self.accounts_to_delete: list[Any] = []
+        self.beneficiaries: list[Any] = []
+        self._stack = Stack()
+        self._memory = Memory()
+        self._log_entries: list[Any] = []
+        self.data_floor_cost = 0
+        if message.depth == 0 and isinstance(self, ShanghaiComputation):
+            state.mark_address_warm(state.coinbase)  # EIP-3651; it stays warm in all that follows
+
+    def apply_child_computation(self, child_msg: Any) -> Any:
+        if child_msg.is_create:
+            return super().apply_child_computation(child_msg)  # type: ignore[misc]
+        child = type(self).apply_message(self.state, child_msg, self.transaction_context, self)
+        error = child._error
+        self.return_data = b"" if error is not None and error.burns_gas else child.output
+        self.children.append(child)
+        return child
 
     @classmethod
     def apply_message(
@@ -87,6 +134,13 @@ class DirectCalls:
         return message_of(
             gas, to, kwargs.pop("sender"), value, data, code, self.msg.depth + 1, **kwargs
         )
+
+
+def refund_strategy_of(computation_class: Any) -> Callable[[int, int], int]:
+    """How this class's gas meters add up refunds (negative ones came with EIP-1283)."""
+    meter: Any = computation_class._configure_gas_meter(SimpleNamespace(msg=SimpleNamespace(gas=0)))
+    strategy: Callable[[int, int], int] = meter.refund_strategy
+    return strategy
 
 
 def message_of(

@@ -22,7 +22,7 @@ from eth.vm.stack import to_bytes, to_int
 from eth.vm.state import BaseState
 
 from parallel_evm import precompiles
-from parallel_evm.speculation.calls import DirectCalls, DirectState
+from parallel_evm.speculation.calls import DirectCalls, DirectState, refund_strategy_of
 from parallel_evm.speculation.executor import fork_of
 from parallel_evm.speculation.stock import is_stock_method, state_runs_stock_rules
 from parallel_evm.state.flat import FlatState
@@ -229,6 +229,7 @@ def speculative_state(
             computation_bases,
             {
                 "_precompiles": table,
+                "refund_strategy": staticmethod(refund_strategy_of(computation)),
                 "opcodes": opcodes,
                 "__module__": computation.__module__,
                 "__qualname__": computation.__qualname__,

@@ -961,7 +961,7 @@ class Trace:
             self._reach_by("reach", start, size)
         elif not self._reach(start, size):
             return False
-        self._write(f"c.output = {self._content(start, size, keep=False)}")
+        self._write(f"c._output = {self._content(start, size, keep=False)}")
         self._return_gas(self._spent)
         return True
 
@@ -971,7 +971,7 @@ class Trace:
 
     def _revert(self, instruction: Instruction) -> None:
         if self._end_with(instruction):
-            self._write("raise Revert(c.output)")
+            self._write("raise Revert(c._output)")
 
     def _log(self, instruction: Instruction) -> bool | None:
         start, size, *topics = self._peek(2 + instruction.number)
