@@ -50,12 +50,35 @@ class _Reputation:
     strikes: int = 0
 
 
+@dataclass(slots=True)
+class _Function:
+    """The accesses of one function of one contract that were tried."""
+
+    fixed: dict[Key, _Reputation] = field(default_factory=dict)
+    """Those that come to the same key in every call."""
+    varying: dict[Access, _Reputation] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.fixed) + len(self.varying)
+
+    def reputation(self, access: Access, key: Key) -> _Reputation | None:
+        return self.fixed.get(key) if access.fixed else self.varying.get(access)
+
+    def introduce(self, access: Access, key: Key) -> _Reputation:
+        reputation = _Reputation()
+        if access.fixed:
+            self.fixed[key] = reputation
+        else:
+            self.varying[access] = reputation
+        return reputation
+
+
 class HotSlotBook:
     """Remembers which accesses dissolve. Bounded; the same calls always give the same plans."""
 
     def __init__(self) -> None:
         # By recipient and selector, least recently used first.
-        self._functions: dict[bytes, dict[Access, _Reputation]] = {}
+        self._functions: dict[bytes, _Function] = {}
         self._size = 0
         self._digests: dict[bytes, bytes] = {}
 
@@ -84,7 +107,7 @@ class HotSlotBook:
             keys &= forecast.reads & forecast.writes
             if not keys:
                 continue
-            known = self._known(*said(forecast.index))
+            known = self._known(keys, *said(forecast.index))
             for key in keys:
                 reputation = known.get(key)
                 if reputation is not None and reputation.trust < 0:
@@ -118,17 +141,16 @@ class HotSlotBook:
             return  # it did not get far enough to say
         asked = self._call(*said)
         access = explainer(asked, speculation.preimages or {})
-        function = said[1] + said[2][:4]
-        reputations = self._functions.setdefault(function, {})
+        function = self._functions.setdefault(said[1] + said[2][:4], _Function())
         for key in sorted(tried):
             address, slot = key
             exact = slot in observed.slots.get(address, ())
             if not exact and slot not in observed.ranges.get(address, ()):
                 continue
             expression = access(key)
-            reputation = reputations.get(expression)
+            reputation = function.reputation(expression, key)
             if reputation is None:
-                reputation = reputations[expression] = _Reputation()
+                reputation = function.introduce(expression, key)
                 self._size += 1
             if not exact and key not in failed:
                 reputation.trust += 1
@@ -138,19 +160,24 @@ class HotSlotBook:
         while self._size > _MAX_ACCESSES:
             self._size -= len(self._functions.pop(next(iter(self._functions))))
 
-    def _known(self, sender: bytes, to: bytes, data: bytes) -> dict[Key, _Reputation]:
-        """What is known of the keys that this call may touch."""
-        function = to + data[:4]
-        reputations = self._functions.pop(function, None)
-        if reputations is None:
+    def _known(
+        self, keys: Collection[Key], sender: bytes, to: bytes, data: bytes
+    ) -> dict[Key, _Reputation]:
+        """What is known of those of ``keys`` that were tried in this function before."""
+        name = to + data[:4]
+        function = self._functions.pop(name, None)
+        if function is None:
             return {}
-        self._functions[function] = reputations
-        asked = self._call(sender, to, data)
-        found: dict[Key, _Reputation] = {}
-        for access, reputation in reputations.items():
-            key = access.key(asked)
-            if key is not None:
-                found[key] = reputation
+        self._functions[name] = function
+        fixed = function.fixed
+        found = {key: fixed[key] for key in keys if key in fixed}
+        if function.varying:
+            asked = self._call(sender, to, data)
+            for access, reputation in function.varying.items():
+                key = access.key(asked)
+                if key in keys:
+                    assert key is not None
+                    found[key] = reputation
         return found
 
     def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
