@@ -214,6 +214,7 @@ class _Said(NamedTuple):
 
 
 def _said(transaction: Any) -> _Said | None:
+    transaction = getattr(transaction, "_inner", transaction)  # the wrapper only passes it on
     try:
         to, data = transaction.to, transaction.data
         if not (isinstance(to, bytes) and isinstance(data, bytes)):

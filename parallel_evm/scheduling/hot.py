@@ -80,6 +80,8 @@ class HotSlotBook:
         # By recipient and selector, least recently used first.
         self._functions: dict[bytes, _Function] = {}
         self._size = 0
+        # By transaction, of the block at hand.
+        self._found: dict[int, dict[Key, _Reputation]] = {}
         self._digests: dict[bytes, bytes] = {}
 
     def plan(
@@ -89,9 +91,11 @@ class HotSlotBook:
         holds: Callable[[Key], int],
     ) -> HotPlan:
         """``said``: what a transaction, by index, says; ``holds``: a slot before the block."""
+        self._found = {}
         users: dict[Key, list[int]] = {}
-        for position, forecast in enumerate(forecasts):
-            for key in forecast.reads & forecast.writes:
+        changed = [forecast.reads & forecast.writes for forecast in forecasts]
+        for position, keys in enumerate(changed):
+            for key in keys:
                 if key[1] >= 0:
                     users.setdefault(key, []).append(position)
         users = {key: positions for key, positions in users.items() if len(positions) > 1}
@@ -100,15 +104,14 @@ class HotSlotBook:
         touched = dict.fromkeys(users, 0)
         sure = dict.fromkeys(users, 0)
         tried: dict[int, dict[Key, bool]] = {}
-        for forecast in forecasts:
-            keys = users.keys() & (forecast.reads | forecast.writes)
-            for key in keys:
+        for position, forecast in enumerate(forecasts):
+            for key in users.keys() & (forecast.reads | forecast.writes):
                 touched[key] += 1
-            keys &= forecast.reads & forecast.writes
-            if not keys:
+            hot = sorted(users.keys() & changed[position])
+            if not hot:
                 continue
-            known = self._known(keys, *said(forecast.index))
-            for key in keys:
+            known = self._found[forecast.index] = self._known(hot, *said(forecast.index))
+            for key in hot:
                 reputation = known.get(key)
                 if reputation is not None and reputation.trust < 0:
                     reputation.trust += 1
@@ -139,19 +142,15 @@ class HotSlotBook:
         outcome, observed = speculation.outcome, speculation.observations
         if outcome is None or outcome.is_error:
             return  # it did not get far enough to say
-        asked = self._call(*said)
-        access = explainer(asked, speculation.preimages or {})
-        function = self._functions.setdefault(said[1] + said[2][:4], _Function())
+        found = self._found.get(speculation.index, {})
         for key in sorted(tried):
             address, slot = key
             exact = slot in observed.slots.get(address, ())
             if not exact and slot not in observed.ranges.get(address, ()):
                 continue
-            expression = access(key)
-            reputation = function.reputation(expression, key)
+            reputation = found.get(key)
             if reputation is None:
-                reputation = function.introduce(expression, key)
-                self._size += 1
+                reputation = self._introduce(key, said, speculation)
             if not exact and key not in failed:
                 reputation.trust += 1
             elif reputation.trust >= 0:
@@ -159,6 +158,16 @@ class HotSlotBook:
                 reputation.strikes = min(reputation.strikes + 1, _MAX_STRIKES)
         while self._size > _MAX_ACCESSES:
             self._size -= len(self._functions.pop(next(iter(self._functions))))
+
+    def _introduce(self, key: Key, said: Said, speculation: Speculation) -> _Reputation:
+        """Whatever access it was that came to ``key``, it has a reputation from now on."""
+        access = explainer(self._call(*said), speculation.preimages or {})(key)
+        function = self._functions.setdefault(said[1] + said[2][:4], _Function())
+        reputation = function.reputation(access, key)
+        if reputation is None:
+            reputation = function.introduce(access, key)
+            self._size += 1
+        return reputation
 
     def _known(
         self, keys: Collection[Key], sender: bytes, to: bytes, data: bytes
