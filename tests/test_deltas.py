@@ -338,3 +338,67 @@ def test_what_many_add_to_orders_nobody(scene: Any) -> None:
         assert added([report]) == 0
         if report is not first:
             assert max(sum(t.worker == w for t in report.transactions) for w in (0, 1)) >= 23
+
+
+#
+# What was learned can turn out wrong
+#
+TURN = 1
+TURNING = assemble(
+    # function 0: pot += amount, and if slot 1 is set, log the pot; function 1: slot 1 = amount
+    *FIRST, 2**224, "SWAP1", "DIV", "@turn", "JUMPI",
+    4, "CALLDATALOAD", *LOAD, "ADD", 0, "SSTORE",
+    1, "SLOAD", "@tell", "JUMPI", "STOP",
+    "tell:", *LOAD, 0, "MSTORE", 32, 0, "LOG0", "STOP",
+    "turn:", 4, "CALLDATALOAD", 1, "SSTORE", "STOP",
+)  # fmt: skip
+
+
+def turning(*blocks: Sequence[tuple[int, int]], **options: Any) -> list[BlockReport]:
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork("cancun").chain_class, reports, **options)
+    state = {sender: account(100 * ETHER) for sender in SENDERS}
+    state[POT] = account(ETHER, 1, TURNING, {0: 1000})
+    acts = [
+        tuple(
+            Act(number % len(SENDERS), POT, data=bytes([0, 0, 0, function]) + words(amount))
+            for number, (function, amount) in enumerate(calls)
+        )
+        for calls in blocks
+    ]
+    hold(Play("cancun", b"\xcb" * 20, tuple(acts), state=state), chain_class, reports)
+    return reports[::2]  # those of the chain that mined; the other one imported
+
+
+def test_a_contract_that_turns_is_not_trusted_again_soon() -> None:
+    calls = [(PUT, 3)] * 8
+    blocks = [calls] * 6 + [[*calls, (TURN, 1)]] + [calls] * 4
+    reports = turning(*blocks)
+    assert added(reports[1:6]) == 5 * 8
+    assert sum(report.executions for report in reports) <= 1.25 * 8 * len(blocks)
+    assert [report.reexecutions for report in reports[8:]] == [0] * 3  # in order again
+
+
+def test_a_contract_that_turns_all_the_time_costs_little() -> None:
+    puts = [(PUT, 3)] * 6
+    blocks = [[*puts, (TURN, number % 2)] for number in range(24)]
+    reports = turning(*blocks)
+    assert sum(report.executions for report in reports) <= 1.25 * 7 * len(blocks)
+    late = reports[len(reports) // 2 :]
+    assert sum(report.executions for report in late) <= 1.1 * 7 * len(late)
+
+
+def test_what_was_learned_makes_the_same_plans() -> None:
+    calls = [(PUT, 3)] * 8
+    blocks = [calls, calls, [*calls, (TURN, 1)], calls, calls]
+    lanes = [
+        [[t.worker for t in report.transactions] for report in turning(*blocks)] for _ in range(2)
+    ]
+    assert lanes[0] == lanes[1]
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+def test_it_is_the_same_in_every_pool(backend: str) -> None:
+    _, *later = imported(bazaar(16, 3, collections), backend=backend)
+    assert [report.reexecutions for report in later] == [0, 0]
+    assert [added([report]) for report in later] == [16, 16]

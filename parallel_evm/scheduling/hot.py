@@ -6,8 +6,8 @@ seen when it is tried; so hot slots are tried first while the transactions still
 costs nothing, and from then on the same function's access to it orders nobody.
 
 What was learned says something of a function's access ("the balance of the first argument"), not
-of a slot. An access that disappoints loses its reputation for longer each time. All this is about
-time: the judge accepts what holds, whatever was expected here.
+of a slot. An access that disappoints more often than now and then is left alone, each time for
+longer. All this is about time: the judge accepts what holds, whatever was expected here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from parallel_evm.state.keys import Key
 
 _EXCEPTIONS: Final = 8
 """One in so many may need a slot's value: it will run again, and the others keep their freedom."""
+_MAX_TRUST: Final = 4 * _EXCEPTIONS
 _PENANCE: Final = 8
 _MAX_STRIKES: Final = 8
 _MAX_ACCESSES: Final = 4096
@@ -48,6 +49,15 @@ class _Reputation:
     trust: int = 0
     """Positive: it dissolves. Zero: worth a try. Negative: to be left alone so many times."""
     strikes: int = 0
+
+    def note(self, dissolved: bool) -> None:
+        if dissolved:
+            self.trust = min(self.trust + 1, _MAX_TRUST)
+        elif self.trust > _EXCEPTIONS:
+            self.trust -= _EXCEPTIONS
+        elif self.trust >= 0:
+            self.trust = -(_PENANCE << self.strikes)
+            self.strikes = min(self.strikes + 1, _MAX_STRIKES)
 
 
 @dataclass(slots=True)
@@ -151,11 +161,7 @@ class HotSlotBook:
             reputation = found.get(key)
             if reputation is None:
                 reputation = self._introduce(key, said, speculation)
-            if not exact and key not in failed:
-                reputation.trust += 1
-            elif reputation.trust >= 0:
-                reputation.trust = -(_PENANCE << reputation.strikes)
-                reputation.strikes = min(reputation.strikes + 1, _MAX_STRIKES)
+            reputation.note(not exact and key not in failed)
         while self._size > _MAX_ACCESSES:
             self._size -= len(self._functions.pop(next(iter(self._functions))))
 

@@ -50,6 +50,8 @@ class _Bytes(bytearray):
         self._collapse(first, last)
 
     def _collapse(self, first: int, last: int) -> None:
+        if first >= last:
+            return
         for start in [start for start in self._words if first < start + 32 and start < last]:
             int(self._words.pop(start))
 

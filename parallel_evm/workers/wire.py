@@ -167,7 +167,9 @@ def _are_slots(part: dict[Any, Any]) -> bool:
 
 def _are_ranges(part: dict[Any, Any]) -> bool:
     for address, ranges in part.items():
-        if not (isinstance(address, bytes) and _map(ranges, int, tuple)):
+        if not (isinstance(address, bytes) and isinstance(ranges, dict)):
+            return False
+        if not _map(ranges, int, tuple):
             return False
         if not all(len(span) == 2 and _all(span, int) for span in ranges.values()):
             return False

@@ -578,3 +578,84 @@ def test_a_bound_holds_as_long_as_there_is_enough() -> None:
     for delta, holds in ((-2, True), (-1, False), (1, True), (10**30, True)):
         committed.delta_balance(X, delta)
         assert judge.holds(asks) == holds
+
+
+#
+# Slots of which only an interval is known
+#
+def adds(index: int, change: int, low: int, high: int, slot: int = 1) -> Speculation:
+    """Saw the slot at 4, wherever its lane was, and added to it."""
+    return speculation(
+        index,
+        Effects(slots={X: {slot: 4 + change}}, increments={X: {slot: change}}),
+        Observations(ranges={X: {slot: (low, high)}}),
+    )
+
+
+def test_increments_add_up_whatever_they_saw() -> None:
+    judge = judge_of()
+    for index, change in enumerate((5, -3, 10)):
+        addition = adds(index, change, 0, 100)
+        assert judge.holds(addition)
+        judge.accept(addition)
+    assert judge._committed.slot(X, 1) == 16
+    assert addition.effects.slots == {X: {1: 16}}  # what it has become
+    assert judge.last_writer((X, 1)) == 2
+
+
+@pytest.mark.parametrize("before", [[], [(1, 3)], [(1, 1), (2, 2)]])
+def test_an_interval_holds_up_to_its_ends(before: list[tuple[int, int]]) -> None:
+    judge = judge_of()
+    for index, change in before:
+        judge.accept(adds(index, change, 0, 100))
+    now = 4 + sum(change for _, change in before)
+    for low, high, holds in (
+        (now, now, True),
+        (0, now, True),
+        (now, 2**256 - 1, True),
+        (now + 1, 100, False),
+        (0, now - 1, False),
+        (5, 3, False),
+    ):
+        failed = list(judge.failures(adds(9, 1, low, high)))
+        assert failed == ([] if holds else [(X, 1)])
+
+
+def test_an_interval_is_looked_up_where_nobody_has_written() -> None:
+    judge = judge_of()
+    assert list(judge.failures(adds(1, 1, 1, 9, slot=5))) == [(X, 5)]  # there is nothing
+    assert judge.holds(adds(1, 1, 0, 9, slot=5))
+    judge.accept(adds(1, 1, 0, 9, slot=5))
+    assert judge._committed.slot(X, 5) == 1
+
+
+def test_an_interval_is_of_what_was_not_wiped() -> None:
+    judge = judge_of()
+    judge.accept(speculation(0, Effects(cells={(X, EPOCH): 0}, slots={X: {}}), Observations()))
+    assert list(judge.failures(adds(1, 1, 1, 9))) == [(X, 1)]
+    judge.accept(adds(1, 2, 0, 9))
+    assert judge._committed.slot(X, 1) == 2
+
+
+def test_what_is_replaced_is_added_to_from_there() -> None:
+    judge = judge_of()
+    judge.accept(adds(0, 5, 0, 100))
+    judge.accept(speculation(1, Effects(slots={X: {1: 50}}), Observations()))
+    judge.accept(adds(2, 5, 0, 100))
+    assert judge._committed.slot(X, 1) == 55
+
+
+def test_what_a_rejected_increment_wrote_is_not_believed() -> None:
+    judge = judge_of()
+    judge.reject(adds(0, 5, 0, 3))
+    assert not judge.holds(speculation(1, Effects(), Observations(slots={X: {1: 9}})))
+    assert judge.holds(speculation(1, Effects(), Observations(slots={X: {1: 4}})))
+    assert judge.holds(adds(1, 1, 0, 4))
+
+
+def test_a_sum_that_is_no_word_is_never_accepted() -> None:
+    judge = judge_of()
+    for change in (-5, 2**256 - 4):
+        assert list(judge.failures(adds(1, change, 0, 2**256 - 1))) == [(X, 1)]
+    for change in (-4, 2**256 - 5):
+        assert judge.holds(adds(1, change, 0, 2**256 - 1))

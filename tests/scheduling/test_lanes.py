@@ -14,6 +14,7 @@ from parallel_evm.scheduling.lanes import plan
 from parallel_evm.state.keys import BALANCE, NONCE, Key
 
 ALICE, BOB, POOL = b"\xaa" * 20, b"\xbb" * 20, b"\xcc" * 20
+SENDERS = [bytes([number]) * 20 for number in range(4)]
 
 
 def forecast(index: int, reads: set[Key], writes: set[Key], gas: int = 21_000) -> Forecast:
@@ -162,3 +163,11 @@ def test_a_long_chain_is_planned_without_deep_recursion() -> None:
     lanes = plan(block, 2)
 
     assert lanes[0] == list(range(20_000))
+
+
+def test_what_is_free_orders_nobody() -> None:
+    paying = [forecast(i, {(POOL, 1)}, {(POOL, 1), (SENDERS[i], NONCE)}) for i in range(4)]
+    assert plan(paying, 2) == [[0, 1, 2, 3], []]
+    assert plan(paying, 2, frozenset({(POOL, 1)})) == [[0, 2], [1, 3]]
+    both = [forecast(i, set(), {(POOL, 1), (POOL, 2)}) for i in range(2)]
+    assert plan(both, 2, frozenset({(POOL, 1)})) == [[0, 1], []]

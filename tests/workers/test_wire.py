@@ -24,12 +24,14 @@ SPECULATION = Speculation(
         cells={(A, BALANCE): 5, (A, NONCE): 1, (A, CODE): HASH, (A, LIFE): True, (B, EPOCH): 0},
         slots={A: {0: 1, 7: 2}, B: {}},
         bounds={B: 21_000},
+        ranges={A: {3: (1, 9)}},
     ),
     effects=Effects(
         cells={(A, NONCE): 2, (B, CODE): HASH, (B, LIFE): True, (B, EPOCH): NO_WIPE},
-        slots={A: {0: 2}},
+        slots={A: {0: 2, 3: 7}},
         deltas={A: -7, B: 7},
         codes={HASH: b"\x60\x00"},
+        increments={A: {3: 4}},
     ),
     outcome=Outcome(
         _error=Revert(b"no"),
@@ -49,7 +51,7 @@ SPECULATION = Speculation(
     ),
     seconds=0.5,
     worker=1,
-    traces=((A, (A, 0)), {(A, 0): 1}),
+    traces=((A, (A, 0)), {(A, 0): 1, (A, 3): None}),
     preimages={HASH: bytes(64)},
 )
 FLAT = wire.flatten(SPECULATION)

@@ -1,0 +1,187 @@
+"""Hot slots: found in forecasts, tried in order, and free as soon as they are known to dissolve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from parallel_evm.hashing import keccak
+from parallel_evm.scheduling.forecast import Forecast
+from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
+from parallel_evm.scheduling.lanes import plan
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.flat import Effects
+from parallel_evm.state.keys import BALANCE, Key
+from parallel_evm.state.recorder import Observations
+
+TOKEN = b"\x70" * 20
+SHOPS = [bytes([0xA0 + number]) * 20 for number in range(3)]
+SENDERS = [bytes([number + 1]) * 20 for number in range(32)]
+SELECTOR = b"\x01\x02\x03\x04"
+
+
+def balance_of(owner: bytes) -> tuple[Key, dict[bytes, bytes]]:
+    """The slot of a mapping at position 4, and what was hashed for it."""
+    preimage = owner.rjust(32, b"\0") + (4).to_bytes(32, "big")
+    digest = keccak(preimage)
+    return (TOKEN, int.from_bytes(digest, "big")), {digest: preimage}
+
+
+class Market:
+    """Payments to shops: forecasts of them, and what became of them."""
+
+    def __init__(self, shops: Iterable[bytes]) -> None:
+        self.shops = list(shops)
+        self.book = HotSlotBook()
+
+    def said(self, index: int) -> tuple[bytes, bytes, bytes]:
+        shop = self.shops[index].rjust(32, b"\0")
+        return SENDERS[index], TOKEN, SELECTOR + shop + bytes(31) + b"\x05"
+
+    def forecasts(self) -> list[Forecast]:
+        return [
+            Forecast(index, *[frozenset([balance_of(shop)[0]])] * 2, 50_000, True)
+            for index, shop in enumerate(self.shops)
+        ]
+
+    def plan(self, before: int = 7) -> HotPlan:
+        return self.book.plan(self.forecasts(), self.said, lambda key: before)
+
+    def end(
+        self,
+        hot: HotPlan,
+        exact: Iterable[int] = (),
+        failed: Iterable[int] = (),
+        reverted: Iterable[int] = (),
+    ) -> None:
+        """All transactions end; those given looked at their slot, did not hold, or reverted."""
+        for index, shop in enumerate(self.shops):
+            key, preimages = balance_of(shop)
+            address, slot = key
+            observed = Observations()
+            if index in exact:
+                observed.slots = {address: {slot: 7}}
+            else:
+                observed.ranges = {address: {slot: (1, 2**255)}}
+            speculation = Speculation(
+                index, observed, Effects(), outcome(index in reverted), 0.0, preimages=preimages
+            )
+            tried = hot.tried.get(index, {})
+            self.book.learn(self.said(index), tried, speculation, [key] if index in failed else [])
+
+
+def outcome(is_error: bool) -> Any:
+    class Ended:
+        pass
+
+    ended = Ended()
+    ended.is_error = is_error  # type: ignore[attr-defined]
+    return ended
+
+
+def test_what_only_one_touches_is_not_hot() -> None:
+    market = Market(SHOPS)
+    assert market.plan() == HotPlan()
+
+
+def test_what_several_read_and_change_is_tried_in_order() -> None:
+    market = Market([SHOPS[0]] * 3 + [SHOPS[1]])
+    hot = market.plan()
+    key, _ = balance_of(SHOPS[0])
+    assert hot.tried == {index: {key: False} for index in range(3)}
+    assert hot.free == frozenset()
+    assert sorted(map(len, plan(market.forecasts(), 2, hot.free))) == [1, 3]
+
+
+def test_what_dissolved_orders_nobody() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan())
+    hot = market.plan()
+    assert hot.free == {balance_of(SHOPS[0])[0]}
+    assert plan(market.forecasts(), 2, hot.free) == [[0, 2], [1, 3]]
+
+
+def test_what_dissolved_says_the_same_of_other_arguments() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan())
+    market.shops = [SHOPS[1], SHOPS[2]] * 2
+    assert market.plan().free == {balance_of(shop)[0] for shop in SHOPS[1:]}
+
+
+def test_the_first_to_put_something_there_sees_that_there_is_nothing() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan(before=0))
+    key, _ = balance_of(SHOPS[0])
+    hot = market.plan(before=0)
+    assert hot.tried == {index: {key: index > 0} for index in range(4)}
+
+
+def test_while_in_order_a_zero_is_a_zero() -> None:
+    market = Market([SHOPS[0]] * 4)
+    assert all(not any(hot.values()) for hot in market.plan(before=0).tried.values())
+
+
+def test_what_collapsed_is_left_alone_for_a_while() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan(), exact=range(4))
+    rests = 0
+    while not (hot := market.plan()).tried:
+        rests += 1
+    assert rests == 2  # two blocks of four
+    market.end(hot, exact=range(4))
+    again = 0
+    while not market.plan().tried:
+        again += 1
+    assert again == 2 * rests
+
+
+def test_an_interval_that_did_not_hold_disappoints_as_well() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan(), failed=range(4))
+    assert market.plan() == HotPlan()
+
+
+def test_one_exception_among_many_does_no_harm() -> None:
+    market = Market([SHOPS[0]] * 20)
+    market.end(market.plan())
+    market.end(market.plan(), exact=[5])
+    assert market.plan().free
+
+
+def test_one_that_reverted_says_nothing() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan(), reverted=range(4))
+    hot = market.plan()
+    assert hot.tried and not hot.free
+
+
+def test_many_who_only_read_keep_a_slot_in_order() -> None:
+    market = Market([SHOPS[0]] * 8)
+    market.end(market.plan())
+    key, _ = balance_of(SHOPS[0])
+    for readers, is_free in ((1, True), (4, False)):
+        reading = [
+            Forecast(8 + number, frozenset([key]), frozenset(), 50_000, True)
+            for number in range(readers)
+        ]
+        forecasts = [*market.forecasts(), *reading]
+        hot = market.book.plan(forecasts, market.said, lambda key: 7)
+        assert (key in hot.free) == is_free
+        assert all(index < 8 for index in hot.tried)
+
+
+def test_balances_of_ether_are_not_slots() -> None:
+    key = (TOKEN, BALANCE)
+    forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1, True) for index in range(4)]
+    assert HotSlotBook().plan(forecasts, lambda index: (b"", b"", b""), lambda key: 0) == HotPlan()
+
+
+def test_memory_is_bounded() -> None:
+    book = HotSlotBook()
+    for number in range(5000):
+        key = (TOKEN, 2**200 + number)
+        observed = Observations(ranges={TOKEN: {key[1]: (0, 5)}})
+        speculation = Speculation(0, observed, Effects(), outcome(False), 0.0)
+        selector = (number // 3).to_bytes(4, "big")
+        book.learn((SENDERS[0], TOKEN, selector), {key: False}, speculation, [])
+    assert sum(map(len, book._functions.values())) <= 4096
