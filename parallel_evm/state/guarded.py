@@ -50,7 +50,7 @@ class GuardedRecorder(Recorder):
 class GuardedView(FlatState):
     """A `FlatState` whose hot slots are loaded as linear values."""
 
-    __slots__ = ("_hot",)
+    __slots__ = ("_hot", "_loaded")
 
     linear: ClassVar[bool] = True
     source: GuardedRecorder
@@ -58,6 +58,8 @@ class GuardedView(FlatState):
     def __init__(self, source: GuardedRecorder, index: int, hot: HotSlots) -> None:
         super().__init__(source, index)
         self._hot = hot
+        self._loaded: dict[Key, Any] = {}
+        """What slots held before the transaction, as it was handed out."""
 
     def load(self, address: bytes, slot: int) -> Any:
         written = self.effects.slots.get(address)
@@ -68,10 +70,13 @@ class GuardedView(FlatState):
             if (address, EPOCH) in self.effects.cells:
                 return 0
         key = (address, slot)
-        zero_is_one = self._hot.get(key)
-        if zero_is_one is None:
-            return self.source.slot(address, slot)
-        return self.source.linear(key, zero_is_one)
+        known = self._loaded.get(key)
+        if known is None:
+            zero_is_one = self._hot.get(key)
+            if zero_is_one is None:
+                return self.source.slot(address, slot)
+            known = self._loaded[key] = self.source.linear(key, zero_is_one)
+        return known
 
     def slot(self, address: bytes, slot: int) -> int:
         return int(self.load(address, slot))

@@ -71,7 +71,11 @@ class Linear:
     #
     # What keeps it linear
     #
+    # Speed matters here, so what is most common comes first: numbers, one base, factor one.
+    #
     def __add__(self, other: Any) -> Linear | int:
+        if type(other) is int:
+            return Linear(self._guard, self._factor, self._offset + other)
         if type(other) is Linear and other._guard is self._guard:
             factor = self._factor + other._factor
             offset = self._offset + other._offset
@@ -84,6 +88,8 @@ class Linear:
         return Linear(self._guard, -self._factor, -self._offset)
 
     def __sub__(self, other: Any) -> Linear | int:
+        if type(other) is int:
+            return Linear(self._guard, self._factor, self._offset - other)
         return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Linear | int:
@@ -91,6 +97,13 @@ class Linear:
 
     def __and__(self, other: Any) -> Linear | int:
         mask = operator.index(other)
+        guard, offset = self._guard, self._offset
+        if mask == _MAX and self._factor == 1 and 0 <= guard.seen + offset <= _MAX:
+            if guard.low + offset < 0:
+                guard.low = -offset
+            if guard.high + offset > _MAX:
+                guard.high = _MAX - offset
+            return self
         if mask >= 0 and mask & (mask + 1) == 0:  # 2**k - 1: the remainder of a division by 2**k
             return self - self._whole(mask + 1)
         gap = mask & -mask  # 2**k where the mask keeps all but the lowest k bits of a word
@@ -139,21 +152,27 @@ class Linear:
     def _is_below(self, limit: int) -> bool:
         """Is it less than ``limit``? From now on the guard has the bases with the same answer."""
         guard, factor = self._guard, self._factor
-        holds = self.now < limit
-        if factor > 0:  # exactly where base <= last
+        holds: bool = factor * guard.seen + self._offset < limit
+        if factor == 1:
+            last = limit - 1 - self._offset
+            upwards = not holds
+        elif factor > 0:  # exactly where base <= last
             last = (limit - 1 - self._offset) // factor
             upwards = not holds
         else:  # exactly where base > last
             last = (limit - self._offset) // factor
             upwards = holds
         if upwards:
-            guard.low = max(guard.low, last + 1)
-        else:
-            guard.high = min(guard.high, last)
+            if guard.low <= last:
+                guard.low = last + 1
+        elif guard.high > last:
+            guard.high = last
         return holds
 
     def _less(self, other: Any, more: int) -> bool:
         """self < other + more"""
+        if type(other) is int:
+            return self._is_below(other + more)
         if type(other) is not Linear or other._guard is not self._guard:
             return self._is_below(operator.index(other) + more)
         difference = self - other
@@ -174,7 +193,10 @@ class Linear:
         return not self._less(other, 0)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, int | Linear):
+        if type(other) is Linear:
+            if other._guard is self._guard and other._factor == self._factor:
+                return self._offset == other._offset
+        elif not isinstance(other, int):
             return int(self) == other
         # Where they differ, it is enough to know which one is less.
         return not self._less(other, 0) and self._less(other, 1)
