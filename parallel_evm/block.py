@@ -209,6 +209,7 @@ class _Flow:
                 forecasts, self._said, lambda key: self.committed.slot(*key)
             )
         lanes = plan(forecasts, self._workers, self._hot.free)
+        self._hot = self._hot.in_lanes(lanes)
         hints = [forecast.reads for forecast in forecasts]
         self._session.start(lanes, self._senders, hints, self._hot.tried)
 

@@ -22,6 +22,8 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
 
+_TRIES: Final = 4
+"""So many transactions of a block try an access of which nothing is known."""
 _EXCEPTIONS: Final = 8
 """One in so many may need a slot's value: it will run again, and the others keep their freedom."""
 _MAX_TRUST: Final = 4 * _EXCEPTIONS
@@ -42,6 +44,24 @@ class HotPlan:
     """The slots that each transaction, by index, should run on as linear values."""
     free: frozenset[Key] = frozenset()
     """Slots that order nobody."""
+
+    def in_lanes(self, lanes: Sequence[Sequence[int]]) -> HotPlan:
+        """The same without what is no use: a free slot whose users are in one lane all the same."""
+        first: dict[Key, int] = {}
+        useful: set[Key] = set()
+        for number, lane in enumerate(lanes):
+            for index in lane:
+                for key in self.tried.get(index, ()):
+                    if first.setdefault(key, number) != number:
+                        useful.add(key)
+        useless = self.free - useful
+        if not useless:
+            return self
+        kept = {
+            index: {key: zero_is_one for key, zero_is_one in slots.items() if key not in useless}
+            for index, slots in self.tried.items()
+        }
+        return HotPlan({index: slots for index, slots in kept.items() if slots}, self.free)
 
 
 @dataclass(slots=True)
@@ -113,7 +133,8 @@ class HotSlotBook:
             return HotPlan()
         touched = dict.fromkeys(users, 0)
         sure = dict.fromkeys(users, 0)
-        tried: dict[int, dict[Key, bool]] = {}
+        unknown: dict[Key, list[int]] = {}
+        willing: list[tuple[int, Key]] = []
         for position, forecast in enumerate(forecasts):
             for key in users.keys() & (forecast.reads | forecast.writes):
                 touched[key] += 1
@@ -126,20 +147,23 @@ class HotSlotBook:
                 if reputation is not None and reputation.trust < 0:
                     reputation.trust += 1
                     continue
-                tried.setdefault(forecast.index, {})[key] = False
-                sure[key] += reputation is not None and reputation.trust > 0
+                willing.append((position, key))
+                if reputation is not None and reputation.trust > 0:
+                    sure[key] += 1
+                else:
+                    unknown.setdefault(key, []).append(position)
         free = frozenset(
             key
             for key, count in sure.items()
             if count > 1 and touched[key] - count <= touched[key] // _EXCEPTIONS
         )
-        for key in free:
-            if holds(key) == 0:
-                # The first of them puts something there, which the others need not wait for.
-                for position in users[key][1:]:
-                    mine = tried.get(forecasts[position].index, {})
-                    if key in mine:
-                        mine[key] = True
+        # Where there is nothing yet, the first puts something there, and the others need not wait.
+        first = {key: users[key][0] for key in free if holds(key) == 0}
+        tried: dict[int, dict[Key, bool]] = {}
+        for position, key in willing:
+            if key in free or position in unknown.get(key, ())[:_TRIES]:
+                slots = tried.setdefault(forecasts[position].index, {})
+                slots[key] = first.get(key, position) != position
         return HotPlan(tried, free)
 
     def learn(

@@ -93,6 +93,22 @@ def test_what_several_read_and_change_is_tried_in_order() -> None:
     assert sorted(map(len, plan(market.forecasts(), 2, hot.free))) == [1, 3]
 
 
+def test_some_tries_are_enough() -> None:
+    market = Market([SHOPS[0]] * 20)
+    assert sorted(market.plan().tried) == [0, 1, 2, 3]
+
+
+def test_what_stays_in_one_lane_is_not_tried_for_nothing() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan())
+    hot = market.plan()
+    assert hot.in_lanes([[0, 1, 2, 3], []]).tried == {}
+    assert hot.in_lanes([[0, 2], [1, 3]]) is hot
+    market.shops = [SHOPS[0]] * 4 + [SHOPS[1]] * 2
+    hot = market.plan()
+    assert sorted(hot.in_lanes([[0, 1], [2, 3, 4, 5]]).tried) == [0, 1, 2, 3]
+
+
 def test_what_dissolved_orders_nobody() -> None:
     market = Market([SHOPS[0]] * 4)
     market.end(market.plan())
