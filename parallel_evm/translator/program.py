@@ -297,11 +297,7 @@ class Program:
         """The block by itself; entered often enough, it gives way to a longer trace."""
         trace = self._trace(pc)
         trace.repeats = 0
-        record, self._record = self._record, None  # nothing that is worth keeping
-        try:
-            block = self._made_of(trace, pc)
-        finally:
-            self._record = record
+        block = self._made_of(trace, pc, is_kept=False)
 
         def run(c: Any, S: list[int], G: Any, M: Any, D: bytes, A: bytes) -> int:
             visits = self._visits[pc] = self._visits.get(pc, 0) + 1
@@ -382,7 +378,7 @@ class Program:
         self._made += 1
         return self._made_of(self._trace(pc), pc)
 
-    def _made_of(self, trace: Trace, key: Key, trail: Trail = ()) -> Function:
+    def _made_of(self, trace: Trace, key: Key, trail: Trail = (), is_kept: bool = True) -> Function:
         name = _name(key)
         sources = trace.functions(name)
         text = sources.pop(name)
@@ -394,7 +390,7 @@ class Program:
             text += ")\n" if rest is None else f", (*key, {number}), {rest}, trail)\n"
         code = compile(text, f"<EVM code, {name}>", "exec")
         function = self._defined(key, code)
-        if self._record is not None:
+        if self._record is not None and is_kept:
             self._record.add(key, tuple(trace.operations), code)
         return function
 
