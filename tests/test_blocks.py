@@ -316,6 +316,12 @@ def test_credits_that_overflow_together() -> None:
     held("shanghai", [Act(2, GHOST, value=6), Act(3, GHOST, value=6)], state=state)
     held("shanghai", [Act(2, GHOST, value=6), Act(3, SENDERS[2], value=6)], state=state)
     held("shanghai", [Act(0, STRANGER, value=2**255), Act(1, STRANGER, value=2**255)], state=state)
+    for balance in (2**255 - 1, 2**254 - 1, 2**254):  # none of the credits is suspicious by itself
+        state[GHOST] = {**state[EMPTY], "balance": balance}
+        rest = 2**256 - balance
+        for first in (2**254, 2**253, rest - 2**254):
+            acts = [Act(0, GHOST, value=first), Act(1, GHOST, value=rest - first)]
+            held("shanghai", acts, state=state)
 
 
 def test_ancestors() -> None:

@@ -16,9 +16,10 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
 
-# Credits are accepted without looking at the balance, since no balance that can exist comes near
-# 2**256; one that grew by this much within the block is looked at.
-_SUSPICIOUS_CREDIT = 1 << 254
+# Credits observe no balance as long as it is below a quarter of all numbers, and they are below half
+# of them (`Recorder.below`). Together they then cannot overflow, at no moment of the transaction, if
+# the balance that they really meet is below a quarter, too.
+_UNHEARD_OF = 1 << 254
 
 
 class Judge:
@@ -71,8 +72,9 @@ class Judge:
             for slot, change in increments.items():
                 if not 0 <= committed.slot(address, slot) + change <= UINT_256_MAX:
                     yield address, slot
-        for address, delta in speculation.effects.deltas.items():
-            if delta > 0 and deltas.get(address, 0) > _SUSPICIOUS_CREDIT:
+        for address in speculation.effects.deltas:
+            changed = address in deltas or (address, BALANCE) in rejected
+            if changed and committed.balance(address) >= _UNHEARD_OF:
                 yield address, BALANCE
 
     def holds(self, speculation: Speculation) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
 from parallel_evm.state.source import Source
 
-_UNHEARD_OF = 1 << 255
+_UNHEARD_OF = 1 << 254
+_CREDIBLE = 1 << 255
 
 
 @dataclass(slots=True)
@@ -70,9 +71,9 @@ class Recorder:
         return self.balance(address) >= needed
 
     def below(self, address: bytes, limit: int) -> bool:
-        # An account that holds half of all numbers is observed: else two credits that overflow
-        # only together would both be accepted.
-        if self._source.balance(address) < min(limit, _UNHEARD_OF):
+        # An account that holds a quarter of all numbers, or is credited half of them, is observed:
+        # else credits that overflow only together would all be accepted.
+        if limit >= _CREDIBLE and self._source.balance(address) < _UNHEARD_OF:
             return True
         return self.balance(address) < limit
 

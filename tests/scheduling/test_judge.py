@@ -548,7 +548,7 @@ def test_what_was_written_and_came_back_holds() -> None:
         assert list(judge.failures(speculation(1, Effects(), seen))) == [key]
 
 
-def test_credits_to_what_grew_beyond_belief_in_this_block_are_looked_at() -> None:
+def test_whoever_holds_a_quarter_of_all_numbers_is_looked_at() -> None:
     judge = judge_of()
 
     def disputed(delta: int, address: bytes = X) -> list[Any]:
@@ -557,11 +557,22 @@ def test_credits_to_what_grew_beyond_belief_in_this_block_are_looked_at() -> Non
         )
 
     assert disputed(1) == []
-    judge.accept(speculation(0, Effects(deltas={X: 1 << 254}), Observations()))
+    held = judge._committed.balance(X)
+    judge.accept(speculation(0, Effects(deltas={X: (1 << 254) - 1 - held}), Observations()))
     assert disputed(1) == []
     judge.accept(speculation(0, Effects(deltas={X: 1}), Observations()))
-    assert disputed(1) == [(X, BALANCE)]
-    assert disputed(0) == disputed(-1) == disputed(1, FLAG) == []
+    assert disputed(1) == disputed(0) == disputed(-1) == [(X, BALANCE)]
+    assert disputed(1, FLAG) == []
+
+
+def test_a_payment_that_is_not_believed_hides_no_riches() -> None:
+    """Its lane saw too little: what it credits later may be too much."""
+    rich = FlatState(Below({X: {"balance": 1 << 254, "nonce": 0, "code": b"", "storage": {}}}))
+    judge = Judge(rich)
+    later = speculation(1, Effects(deltas={X: 1}), Observations())
+    assert judge.holds(later)
+    judge.reject(speculation(0, Effects(deltas={X: -(1 << 254)}), Observations()))
+    assert list(judge.failures(later)) == [(X, BALANCE)]
 
 
 def test_written_keys_of_every_kind() -> None:
