@@ -204,12 +204,14 @@ class _Flow:
             )
         ]
         self._probe(forecaster, forecasts)
+        lanes = plan(forecasts, self._workers)
         if self._hot_slots is not None:
             self._hot = self._hot_slots.plan(
-                forecasts, self._said, lambda key: self.committed.slot(*key)
+                forecasts, lanes, self._said, lambda key: self.committed.slot(*key)
             )
-        lanes = plan(forecasts, self._workers, self._hot.free)
-        self._hot = self._hot.in_lanes(lanes)
+            if self._hot.free:
+                lanes = plan(forecasts, self._workers, self._hot.free)
+                self._hot = self._hot.in_lanes(lanes)
         hints = [forecast.reads for forecast in forecasts]
         self._session.start(lanes, self._senders, hints, self._hot.tried)
 

@@ -24,6 +24,8 @@ from parallel_evm.state.keys import Key
 
 _TRIES: Final = 4
 """So many transactions of a block try an access of which nothing is known."""
+_EVEN: Final = 1.2
+"""By so much the longest lane may exceed the average: what is gained beyond that costs as much."""
 _EXCEPTIONS: Final = 8
 """One in so many may need a slot's value: it will run again, and the others keep their freedom."""
 _MAX_TRUST: Final = 4 * _EXCEPTIONS
@@ -103,6 +105,12 @@ class _Function:
         return reputation
 
 
+def _are_even(forecasts: Sequence[Forecast], lanes: Sequence[Sequence[int]]) -> bool:
+    gas = {forecast.index: forecast.gas for forecast in forecasts}
+    longest = max(sum(gas[index] for index in lane) for lane in lanes)
+    return longest * len(lanes) <= _EVEN * sum(gas.values())
+
+
 class HotSlotBook:
     """Remembers which accesses dissolve. Bounded; the same calls always give the same plans."""
 
@@ -117,11 +125,17 @@ class HotSlotBook:
     def plan(
         self,
         forecasts: Sequence[Forecast],
+        lanes: Sequence[Sequence[int]],
         said: Callable[[int], Said],
         holds: Callable[[Key], int],
     ) -> HotPlan:
-        """``said``: what a transaction, by index, says; ``holds``: a slot before the block."""
+        """``lanes``: as they are if nothing is free; while they are even, nothing need be.
+
+        ``said``: what a transaction, by index, says; ``holds``: a slot before the block.
+        """
         self._found = {}
+        if _are_even(forecasts, lanes):
+            return HotPlan()
         users: dict[Key, list[int]] = {}
         changed = [forecast.reads & forecast.writes for forecast in forecasts]
         for position, keys in enumerate(changed):

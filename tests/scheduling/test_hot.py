@@ -45,7 +45,8 @@ class Market:
         ]
 
     def plan(self, before: int = 7) -> HotPlan:
-        return self.book.plan(self.forecasts(), self.said, lambda key: before)
+        forecasts = self.forecasts()
+        return self.book.plan(forecasts, plan(forecasts, 2), self.said, lambda key: before)
 
     def end(
         self,
@@ -120,7 +121,7 @@ def test_what_dissolved_orders_nobody() -> None:
 def test_what_dissolved_says_the_same_of_other_arguments() -> None:
     market = Market([SHOPS[0]] * 4)
     market.end(market.plan())
-    market.shops = [SHOPS[1], SHOPS[2]] * 2
+    market.shops = [SHOPS[1]] * 4 + [SHOPS[2]] * 2
     assert market.plan().free == {balance_of(shop)[0] for shop in SHOPS[1:]}
 
 
@@ -181,7 +182,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
             for number in range(readers)
         ]
         forecasts = [*market.forecasts(), *reading]
-        hot = market.book.plan(forecasts, market.said, lambda key: 7)
+        hot = market.book.plan(forecasts, plan(forecasts, 2), market.said, lambda key: 7)
         assert (key in hot.free) == is_free
         assert all(index < 8 for index in hot.tried)
 
@@ -189,7 +190,16 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
 def test_balances_of_ether_are_not_slots() -> None:
     key = (TOKEN, BALANCE)
     forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1, True) for index in range(4)]
-    assert HotSlotBook().plan(forecasts, lambda index: (b"", b"", b""), lambda key: 0) == HotPlan()
+    lanes = [[0, 1, 2, 3], []]
+    nothing = HotSlotBook().plan(forecasts, lanes, lambda index: (b"", b"", b""), lambda key: 0)
+    assert nothing == HotPlan()
+
+
+def test_while_lanes_are_even_nothing_is_hot() -> None:
+    market = Market([SHOPS[0], SHOPS[1]] * 4)
+    assert market.plan() == HotPlan()
+    market.shops = [SHOPS[0]] * 7 + [SHOPS[1]] * 3
+    assert market.plan().tried
 
 
 def test_memory_is_bounded() -> None:
