@@ -41,6 +41,7 @@ class Code:
     def __init__(self, content: bytes, opcodes: Opcodes) -> None:
         self.content = content
         self.opcodes = opcodes
+        self._instructions: dict[int, Instruction] = {}
 
     @cached_property
     def jumpdests(self) -> frozenset[int]:
@@ -53,6 +54,12 @@ class Code:
 
     def at(self, pc: int) -> Instruction:
         """The instruction at ``pc``; beyond the end there is STOP."""
+        instruction = self._instructions.get(pc)
+        if instruction is None:
+            instruction = self._instructions[pc] = self._read(pc)
+        return instruction
+
+    def _read(self, pc: int) -> Instruction:
         content = self.content
         value = content[pc] if pc < len(content) else opcode_values.STOP
         operation = self.opcodes.get(value)

@@ -204,5 +204,5 @@ class Draft:
 
 def _missing(body: str) -> list[str]:
     """Locals that a piece of text uses and does not make."""
-    names = set(_WORD.findall(body)) - set(_NAMED.findall(body))
+    names = set(_WORD.findall(body)).difference(_NAMED.findall(body))
     return sorted(names, key=lambda name: int(name[1:]))

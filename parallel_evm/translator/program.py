@@ -9,6 +9,7 @@ bounded number of them.
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable, Container
 from functools import partial
 from threading import Thread
@@ -383,7 +384,8 @@ class Program:
         sources = trace.functions(name)
         text = sources.pop(name)
         if trail:
-            text += f"key, trail = {key!r}, {trail!r}\n"
+            # As bytes, because parsing thousands of numbers takes longer than all the rest.
+            text += f"key, trail = {key!r}, unpacked({marshal.dumps(trail)!r})\n"
         for number, (way, source) in enumerate(sources.items()):
             rest = trace.rest(number)
             text += f"{way} = way_out({way!r}, {source!r}"
@@ -401,6 +403,7 @@ class Program:
                 CODE=self._content,
                 jumpdests=self._code.jumpdests,
                 leave=self.leave,
+                unpacked=marshal.loads,
                 way_out=partial(WayOut, self, self._namespace),
             )
         exec(code, self._namespace)
