@@ -16,8 +16,8 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
 
-# Credits observe no balance as long as it is below a quarter of all numbers, and they are below half
-# of them (`Recorder.below`). Together they then cannot overflow, at no moment of the transaction, if
+# Credits observe no balance as long as it is below a quarter of all numbers and they are below
+# half of them (`Recorder.below`). They then cannot overflow, at no moment of the transaction, if
 # the balance that they really meet is below a quarter, too.
 _UNHEARD_OF = 1 << 254
 
