@@ -20,7 +20,7 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
-from parallel_evm.scheduling.hot import HotPlan, HotSlotBook, Said
+from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.judge import Judge
 from parallel_evm.scheduling.lanes import plan
 from parallel_evm.speculation.result import Speculation
@@ -207,7 +207,7 @@ class _Flow:
         lanes = plan(forecasts, self._workers)
         if self._hot_slots is not None:
             self._hot = self._hot_slots.plan(
-                forecasts, lanes, self._said, lambda key: self.committed.slot(*key)
+                forecasts, lanes, lambda key: self.committed.slot(*key)
             )
             if self._hot.free:
                 lanes = plan(forecasts, self._workers, self._hot.free)
@@ -250,14 +250,10 @@ class _Flow:
             transaction = self._job.transactions[index]
             self._forecasts.learn(transaction, self._senders[index], speculation)
 
-    def _said(self, index: int) -> Said:
-        transaction: Any = self._job.transactions[index]
-        return self._senders[index] or b"", transaction.to, transaction.data
-
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:
         tried = self._hot.tried.get(speculation.index)
         if tried and self._hot_slots is not None:
-            self._hot_slots.learn(self._said(speculation.index), tried, speculation, failed)
+            self._hot_slots.learn(tried, speculation, failed)
 
     #
     # In block order

@@ -59,6 +59,8 @@ class Forecast:
     """Expected cost."""
     known: bool
     """False when this function of this contract has not been seen yet."""
+    call: Call | None = None
+    """The transaction taken apart, where this function has been seen."""
 
 
 class Forecaster:
@@ -112,6 +114,7 @@ class Forecaster:
                 writes=expected.writes.union(writes),
                 gas=_INTRINSIC_GAS + template.gas,
                 known=True,
+                call=call,
             )
         gas = _INTRINSIC_GAS
         if not to:

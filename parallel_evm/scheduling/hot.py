@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from parallel_evm.scheduling.forecast import Forecast
-from parallel_evm.scheduling.templates import Access, Call, call_of, explainer
+from parallel_evm.scheduling.templates import Access, Call, explainer
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
@@ -32,10 +32,6 @@ _MAX_TRUST: Final = 4 * _EXCEPTIONS
 _PENANCE: Final = 8
 _MAX_STRIKES: Final = 8
 _MAX_ACCESSES: Final = 4096
-_MAX_DIGESTS: Final = 1 << 14
-
-Said = tuple[bytes, bytes, bytes]
-"""Sender, recipient and data of a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,44 +114,44 @@ class HotSlotBook:
         # By recipient and selector, least recently used first.
         self._functions: dict[bytes, _Function] = {}
         self._size = 0
-        # By transaction, of the block at hand.
-        self._found: dict[int, dict[Key, _Reputation]] = {}
-        self._digests: dict[bytes, bytes] = {}
+        # By transaction, of the block at hand: what was called, and what is known of its slots.
+        self._tried: dict[int, tuple[Call, dict[Key, _Reputation]]] = {}
 
     def plan(
         self,
         forecasts: Sequence[Forecast],
         lanes: Sequence[Sequence[int]],
-        said: Callable[[int], Said],
         holds: Callable[[Key], int],
     ) -> HotPlan:
         """``lanes``: as they are if nothing is free; while they are even, nothing need be.
 
-        ``said``: what a transaction, by index, says; ``holds``: a slot before the block.
+        ``holds``: a slot before the block.
         """
-        self._found = {}
+        self._tried = {}
         if _are_even(forecasts, lanes):
             return HotPlan()
         users: dict[Key, list[int]] = {}
-        changed = [forecast.reads & forecast.writes for forecast in forecasts]
-        for position, keys in enumerate(changed):
-            for key in keys:
+        for position, forecast in enumerate(forecasts):
+            for key in forecast.reads & forecast.writes:
                 if key[1] >= 0:
                     users.setdefault(key, []).append(position)
         users = {key: positions for key, positions in users.items() if len(positions) > 1}
         if not users:
             return HotPlan()
+        several = frozenset(users)
         touched = dict.fromkeys(users, 0)
         sure = dict.fromkeys(users, 0)
         unknown: dict[Key, list[int]] = {}
         willing: list[tuple[int, Key]] = []
         for position, forecast in enumerate(forecasts):
-            for key in users.keys() & (forecast.reads | forecast.writes):
+            reads, writes = several & forecast.reads, several & forecast.writes
+            for key in reads | writes:
                 touched[key] += 1
-            hot = sorted(users.keys() & changed[position])
-            if not hot:
+            hot = sorted(reads & writes)
+            if not hot or forecast.call is None:
                 continue
-            known = self._found[forecast.index] = self._known(hot, *said(forecast.index))
+            known = self._known(hot, forecast.call)
+            self._tried[forecast.index] = forecast.call, known
             for key in hot:
                 reputation = known.get(key)
                 if reputation is not None and reputation.trust < 0:
@@ -180,60 +176,48 @@ class HotSlotBook:
                 slots[key] = first.get(key, position) != position
         return HotPlan(tried, free)
 
-    def learn(
-        self, said: Said, tried: HotSlots, speculation: Speculation, failed: Collection[Key]
-    ) -> None:
-        """Take note of what became of the slots that a transaction ``tried``.
+    def learn(self, tried: HotSlots, speculation: Speculation, failed: Collection[Key]) -> None:
+        """Take note of what became of the slots that a planned transaction ``tried``.
 
         ``failed``: keys whose observation did not hold.
         """
         outcome, observed = speculation.outcome, speculation.observations
         if outcome is None or outcome.is_error:
             return  # it did not get far enough to say
-        found = self._found.get(speculation.index, {})
+        call, known = self._tried[speculation.index]
         for key in sorted(tried):
             address, slot = key
             exact = slot in observed.slots.get(address, ())
             if not exact and slot not in observed.ranges.get(address, ()):
                 continue
-            reputation = found.get(key)
+            reputation = known.get(key)
             if reputation is None:
-                reputation = self._introduce(key, said, speculation)
+                reputation = self._introduce(key, call, speculation)
             reputation.note(not exact and key not in failed)
         while self._size > _MAX_ACCESSES:
             self._size -= len(self._functions.pop(next(iter(self._functions))))
 
-    def _introduce(self, key: Key, said: Said, speculation: Speculation) -> _Reputation:
+    def _introduce(self, key: Key, call: Call, speculation: Speculation) -> _Reputation:
         """Whatever access it was that came to ``key``, it has a reputation from now on."""
-        access = explainer(self._call(*said), speculation.preimages or {})(key)
-        function = self._functions.setdefault(said[1] + said[2][:4], _Function())
+        access = explainer(call, speculation.preimages or {})(key)
+        function = self._functions.setdefault(call.function, _Function())
         reputation = function.reputation(access, key)
         if reputation is None:
             reputation = function.introduce(access, key)
             self._size += 1
         return reputation
 
-    def _known(
-        self, keys: Collection[Key], sender: bytes, to: bytes, data: bytes
-    ) -> dict[Key, _Reputation]:
+    def _known(self, keys: Collection[Key], call: Call) -> dict[Key, _Reputation]:
         """What is known of those of ``keys`` that were tried in this function before."""
-        name = to + data[:4]
-        function = self._functions.pop(name, None)
+        function = self._functions.pop(call.function, None)
         if function is None:
             return {}
-        self._functions[name] = function
+        self._functions[call.function] = function
         fixed = function.fixed
         found = {key: fixed[key] for key in keys if key in fixed}
-        if function.varying:
-            asked = self._call(sender, to, data)
-            for access, reputation in function.varying.items():
-                key = access.key(asked)
-                if key in keys:
-                    assert key is not None
-                    found[key] = reputation
+        for access, reputation in function.varying.items():
+            key = access.key(call)
+            if key in keys:
+                assert key is not None
+                found[key] = reputation
         return found
-
-    def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
-        if len(self._digests) > _MAX_DIGESTS:
-            self._digests.clear()
-        return call_of(sender, to, data, self._digests)

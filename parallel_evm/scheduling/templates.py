@@ -42,6 +42,8 @@ _SMALL: Final = bytes(28)
 class Call(NamedTuple):
     """The part of a transaction that expressions can speak of, as 32-byte words."""
 
+    function: bytes
+    """Which function is called: the contract's address and the selector."""
     caller: bytes
     callee: bytes
     arguments: tuple[bytes, ...]
@@ -67,6 +69,7 @@ def call_of(sender: bytes, to: bytes, data: bytes, digests: dict[bytes, bytes]) 
     }
     others = (word for word in addresses if word != caller and word != callee)
     return Call(
+        function=to + data[:_SELECTOR],
         caller=caller,
         callee=callee,
         arguments=tuple(words),

@@ -9,6 +9,7 @@ from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.lanes import plan
+from parallel_evm.scheduling.templates import call_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, Key
@@ -18,6 +19,7 @@ TOKEN = b"\x70" * 20
 SHOPS = [bytes([0xA0 + number]) * 20 for number in range(3)]
 SENDERS = [bytes([number + 1]) * 20 for number in range(32)]
 SELECTOR = b"\x01\x02\x03\x04"
+FIVE = bytes(31) + b"\x05"
 
 
 def balance_of(owner: bytes) -> tuple[Key, dict[bytes, bytes]]:
@@ -27,6 +29,12 @@ def balance_of(owner: bytes) -> tuple[Key, dict[bytes, bytes]]:
     return (TOKEN, int.from_bytes(digest, "big")), {digest: preimage}
 
 
+def forecast_of(index: int, key: Key, data: bytes) -> Forecast:
+    """Of a transaction that reads and changes ``key``."""
+    call = call_of(SENDERS[index], TOKEN, data, {})
+    return Forecast(index, frozenset([key]), frozenset([key]), 50_000, known=True, call=call)
+
+
 class Market:
     """Payments to shops: forecasts of them, and what became of them."""
 
@@ -34,19 +42,15 @@ class Market:
         self.shops = list(shops)
         self.book = HotSlotBook()
 
-    def said(self, index: int) -> tuple[bytes, bytes, bytes]:
-        shop = self.shops[index].rjust(32, b"\0")
-        return SENDERS[index], TOKEN, SELECTOR + shop + bytes(31) + b"\x05"
-
     def forecasts(self) -> list[Forecast]:
         return [
-            Forecast(index, *[frozenset([balance_of(shop)[0]])] * 2, 50_000, True)
+            forecast_of(index, balance_of(shop)[0], SELECTOR + shop.rjust(32, b"\0") + FIVE)
             for index, shop in enumerate(self.shops)
         ]
 
     def plan(self, before: int = 7) -> HotPlan:
         forecasts = self.forecasts()
-        return self.book.plan(forecasts, plan(forecasts, 2), self.said, lambda key: before)
+        return self.book.plan(forecasts, plan(forecasts, 2), lambda key: before)
 
     def end(
         self,
@@ -68,7 +72,8 @@ class Market:
                 index, observed, Effects(), outcome(index in reverted), 0.0, preimages=preimages
             )
             tried = hot.tried.get(index, {})
-            self.book.learn(self.said(index), tried, speculation, [key] if index in failed else [])
+            if tried:
+                self.book.learn(tried, speculation, [key] if index in failed else [])
 
 
 def outcome(is_error: bool) -> Any:
@@ -182,7 +187,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
             for number in range(readers)
         ]
         forecasts = [*market.forecasts(), *reading]
-        hot = market.book.plan(forecasts, plan(forecasts, 2), market.said, lambda key: 7)
+        hot = market.book.plan(forecasts, plan(forecasts, 2), lambda key: 7)
         assert (key in hot.free) == is_free
         assert all(index < 8 for index in hot.tried)
 
@@ -191,8 +196,7 @@ def test_balances_of_ether_are_not_slots() -> None:
     key = (TOKEN, BALANCE)
     forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1, True) for index in range(4)]
     lanes = [[0, 1, 2, 3], []]
-    nothing = HotSlotBook().plan(forecasts, lanes, lambda index: (b"", b"", b""), lambda key: 0)
-    assert nothing == HotPlan()
+    assert HotSlotBook().plan(forecasts, lanes, lambda key: 0) == HotPlan()
 
 
 def test_while_lanes_are_even_nothing_is_hot() -> None:
@@ -206,8 +210,10 @@ def test_memory_is_bounded() -> None:
     book = HotSlotBook()
     for number in range(5000):
         key = (TOKEN, 2**200 + number)
+        selector = (number // 3).to_bytes(4, "big")
+        forecasts = [forecast_of(index, key, selector) for index in range(2)]
+        hot = book.plan(forecasts, plan(forecasts, 2), lambda key: 7)
         observed = Observations(ranges={TOKEN: {key[1]: (0, 5)}})
         speculation = Speculation(0, observed, Effects(), outcome(False), 0.0)
-        selector = (number // 3).to_bytes(4, "big")
-        book.learn((SENDERS[0], TOKEN, selector), {key: False}, speculation, [])
+        book.learn(hot.tried[0], speculation, [])
     assert sum(map(len, book._functions.values())) <= 4096
