@@ -184,6 +184,11 @@ class Program:
             self.calls[kind] = function
         return function
 
+    def recorded(self, selector: bytes) -> Recording | None:
+        """What a call of this function did that was recorded and not translated yet."""
+        found = [kept for kind, kept in self._recordings.items() if kind[1] == selector]
+        return found[0] if found else None
+
     def _recorded(
         self, computation: Any, stack: Any, meter: Any, memory: Any, data: bytes, address: bytes
     ) -> int:

@@ -1,9 +1,9 @@
-"""Calls one function of a contract in a made-up world, so often that its hot path is translated.
+"""Calls one function of a contract in a made-up world, so that its path can be recorded.
 
 Nobody tells what arguments and what storage a function needs to get anywhere, so they are searched
 for: starting from zeros, one argument, one storage slot that was read, or the answer of the other
 contracts is changed at a time, and what got further is kept: an end without an error first, then
-more gas. Then the same call is repeated until it runs through translated functions only.
+more gas. Then the same call is made once more and recorded.
 
 Talks to: the translator, py-evm's rules, a `FlatState`. Never: touches a chain or a database. The
 same input gives the same call.
@@ -30,6 +30,7 @@ from parallel_evm.state.recorder import Recorder
 from parallel_evm.state.source import Account, AccountSource
 from parallel_evm.translator.computation import translating
 from parallel_evm.translator.program import Program
+from parallel_evm.translator.recording import Recording
 
 NOW: Final = 1_700_000_000
 GAS: Final = 2_000_000
@@ -38,10 +39,6 @@ WORDS_OF_UNKNOWN: Final = 6
 ATTEMPTS: Final = 1200
 GAS_OF_SEARCH: Final = 60_000_000
 """The search ends when so much gas is used: long functions are not tried as often."""
-ROUNDS: Final = 200
-"""Calls that are made, at most, until all that they run is translated."""
-IDLE_ROUNDS: Final = 10
-"""So many calls without another translation: there is no more to come."""
 
 _CONTRACT: Final = Address(b"\xc0" * 20)
 # As a number it is an amount that most functions can do something with: storage that holds it is
@@ -91,11 +88,11 @@ class _Take:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A function that ran until it was hot."""
+    """A call of a function."""
 
     program: Program
-    visited: tuple[int, ...]
-    """Where the translated functions start that one more call runs, in order."""
+    recording: Recording | None
+    """What the call did; None where it failed in a way that is not recorded (out of gas, say)."""
     error: str
     """What the call ended with; empty if it did what it is meant to do."""
 
@@ -120,46 +117,27 @@ def rehearse(
         attempts += 1
         spent += found.gas
     # On a stage of its own: the program has seen nothing but this one call.
-    stage = _Stage(code, state_class, selector, inputs)
-    program = stage.program
-    idle = 0
-    for _ in range(ROUNDS):
-        before = len(program.functions)
-        stage.play(best.scene)
-        idle = idle + 1 if before == len(program.functions) else 0
-        if idle == IDLE_ROUNDS:
-            break
-    return Rehearsal(program, _visited(stage, best.scene), best.error)
-
-
-def _visited(stage: _Stage, scene: _Scene) -> tuple[int, ...]:
-    """Where the functions start that one more call runs."""
-    order: dict[int, None] = {}
-
-    def noting(pc: int, function: Callable[..., int]) -> Callable[..., int]:
-        def noted(*arguments: Any) -> int:
-            order[pc] = None
-            return function(*arguments)
-
-        return noted
-
-    functions = stage.program.functions
-    functions.update({pc: noting(pc, function) for pc, function in functions.items()})
-    stage.play(scene)
-    return tuple(order)
+    stage = _Stage(code, state_class, selector, inputs, recording=True)
+    stage.play(best.scene)
+    return Rehearsal(stage.program, stage.program.recorded(selector), best.error)
 
 
 class _Stage:
     """A place to run one function of one contract."""
 
     def __init__(
-        self, code: bytes, state_class: Any, selector: bytes, inputs: Sequence[str] | None
+        self,
+        code: bytes,
+        state_class: Any,
+        selector: bytes,
+        inputs: Sequence[str] | None,
+        recording: bool = False,
     ) -> None:
         self._code = code
         self._selector = selector
         self._types = ["uint256"] * WORDS_OF_UNKNOWN if inputs is None else list(inputs)
         computation = translating(state_class.computation_class, threshold=2)
-        computation.programs.dialect.patience = 10**9  # blocks, not whole calls
+        computation.programs.dialect.patience = 1 if recording else 10**9
         self.program: Program = computation.programs[code]
         self._state_class = type(
             state_class.__name__,

@@ -1,12 +1,13 @@
 """The Python that a contract becomes, for people to read.
 
-Either the whole contract block by block, or what one function runs when it is hot (`rehearsal`).
+Either the whole contract block by block, or what a hot call of one function runs (`rehearsal`).
 Makes text and nothing else: where the contract comes from and how it is shown, the command line
 knows.
 """
 
 from __future__ import annotations
 
+import keyword
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ _LEGEND: Final = """\
 #   M  memory; m: its bytes      D  call data and 32 zeros     A  the address whose storage it uses
 # It returns the position to go on at, or -1 at the end. leave(c, pc) hands the opcode at pc to
 # py-evm, with gas, stack and memory as they are before it: failures are py-evm's own."""
+
+_WAYS_OUT: Final = """\
+# {0}_x0, {0}_x1 .. are the ways out, to where this call did not go: each brings
+# stack, memory and gas up to date and returns the position to go on at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def python_of(code: bytes, fork: str, functions: Iterable[Function] = ()) -> str
 def python_of_function(
     code: bytes, fork: str, function: Function, functions: Iterable[Function] = ()
 ) -> str:
-    """What one call of ``function`` runs once it is hot: its functions, in the order they run.
+    """What a call of ``function`` becomes once it is hot: one function, along the path it took.
 
     Raises ValueError for unknown forks and for types of arguments that are none.
     """
@@ -70,7 +75,7 @@ def python_of_function(
     found = rehearse(code, state_class, function.selector, function.inputs)
     title = (
         f"# {function.signature}, selector 0x{function.selector.hex()}, under the rules of {fork}."
-        "\n# These functions run, in this order, when a call of it is hot."
+        "\n# This runs when a call of it is hot, as long as it does what it did here."
     )
     if found.error:
         title += (
@@ -78,9 +83,16 @@ def python_of_function(
         )
     entries = function_entries(code, state_class.computation_class.opcodes)
     named = _named(entries, [*functions, function])
-    return "\n\n".join(
-        [f"{title}\n#\n{_LEGEND}", *_pieces(found.program, found.visited, named)],
-    )
+    program = found.program
+    if found.recording is None:
+        return "\n\n".join([f"{title}\n#\n{_LEGEND}", *_pieces(program, [0], named)])
+    name = function.signature.partition("(")[0]
+    if not name.isidentifier() or keyword.iskeyword(name):
+        name = f"call_{function.selector.hex()}"
+    trace = _Watched(program._code, 0, program._seen, program._dialect.notes_sha3, found.recording)
+    source = trace.functions(name)[name]
+    legend = f"{_LEGEND}\n{_WAYS_OUT.format(name)}"
+    return "\n\n".join([f"{title}\n#\n{legend}", _explained(0, trace, source, named)])
 
 
 def function_entries(code: bytes, opcodes: Mapping[int, Any]) -> dict[bytes, int]:
@@ -141,9 +153,13 @@ class _Watched(Trace):
 
 
 def _piece(program: Program, pc: int, entries: Mapping[int, str]) -> str:
-    """One function, under a comment that says what it was."""
+    """The block at ``pc`` and what it goes on with, under a comment that says what it was."""
     trace = _Watched(program._code, pc, program._seen, program._dialect.notes_sha3)
-    source = trace.python(f"at_{pc}")
+    return _explained(pc, trace, trace.python(f"at_{pc}"), entries)
+
+
+def _explained(pc: int, trace: _Watched, source: str, entries: Mapping[int, str]) -> str:
+    """One function, under a comment that says what it was."""
     instructions = trace.instructions
     gas = sum(getattr(instruction.operation, "gas_cost", 0) for instruction in instructions)
     comment = [

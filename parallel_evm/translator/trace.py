@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from eth.constants import GAS_COPY, GAS_LOGDATA, GAS_LOGTOPIC, GAS_SHA3WORD
+from eth.vm.forks.berlin.constants import WARM_STORAGE_READ_COST
 
 from parallel_evm.translator.calls import has_direct_form
 from parallel_evm.translator.code import Code, Instruction
@@ -53,7 +54,11 @@ MAX_PATH: Final = 4000
 MAX_REPEATS: Final = 12
 """How often one block may come up in a trace: small functions are called again and again."""
 
+MAX_SPILLED: Final = 20_000
+"""Words that all ways out of a trace may put in their places: they are written down for each."""
+
 _MEMORY_LIMIT: Final = 2**32
+_CALL_DATA: Final = 'from_bytes(D[{0}:{0} + 32], "big")'
 
 # Opcodes whose value stays the same for as long as the computation runs.
 _ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
@@ -133,11 +138,15 @@ class Trace:
         self._memory = KnownMemory(fresh=recording is not None)
         self._has_m = False
         self._environment: dict[str, Value] = {}
+        self._computations: dict[tuple[Any, ...], Value] = {}
+        self._nonzero: set[Value] = set()
+        self._warm: set[Value | int] = set()
         self._uses: set[str] = set()
         self._block = entry
         self._entered: int | None = entry
         self._step = 0
         self._visits: dict[int, int] = {}
+        self._spilled = 0
         self.repeats = MAX_REPEATS
         """How often one block may come up; 0 makes a trace of one block."""
         self._pc = entry
@@ -150,7 +159,8 @@ class Trace:
     def functions(self, name: str) -> dict[str, str]:
         """The source of the function ``name`` and of its ways out, by their names.
 
-        Raises `NoWayOn` where a way out cannot be gone on from.
+        Raises `NoWayOn` where a way out cannot be gone on from, and for a path on which the stack
+        does not suffice.
         """
         self._start_segment(self._entry)
         at: int | None = self._entry
@@ -167,7 +177,9 @@ class Trace:
                 self._go_on(left)
                 at = left.pc
                 count = 0
-        if self._onward or (self._recording is not None and self._highest > 1024):
+        if self._onward:
+            raise NoWayOn
+        if self._recording is not None and (self._needs or self._highest > 1024):
             raise NoWayOn
         self._write_head()
         return self._draft.functions(name)
@@ -181,6 +193,8 @@ class Trace:
         return "\n".join(self.functions(name).values())
 
     def _ends_here(self, instruction: Instruction, count: int) -> bool:
+        if self._spilled > MAX_SPILLED:
+            return True
         if self._recording is not None:
             return count >= MAX_PATH
         if count >= MAX_INSTRUCTIONS:
@@ -235,7 +249,7 @@ class Trace:
             room = [f"    if not {low} <= len(S) <= {high}:"]
         elif low > 0:
             room = [f"    if len(S) < {low}:"]
-        elif self._highest > 0 and self._recording is None:
+        elif self._highest > 0 and self._recording is None:  # the stack of a call is empty
             room = [f"    if len(S) > {high}:"]
         if room:
             head += [*room, f"        return leave(c, {self._entry})"]
@@ -271,28 +285,30 @@ class Trace:
         self._step = 0
         self._block = self._entered = left.pc
         self._has_m = False
+        self._computations.clear()  # where a value was given a name, that may be gone
         self._write(f"G.gas_remaining = g + {onward.rest}")
         self._start_segment(left.pc)
 
     def _keep_only(self, names: set[str]) -> None:
         """Only these locals are left of all that the other function had."""
-        if not all(self._is_left(value, names) for value in self._stack):
-            raise NoWayOn
-        if not all(self._is_left(value, names) for value in self._memory.waiting.values()):
-            raise NoWayOn
-        self._memory.keep_only(lambda value: self._is_left(value, names))
-        self._environment = {
-            key: value for key, value in self._environment.items() if self._is_left(value, names)
-        }
+        seen: dict[Value, bool] = {}
 
-    def _is_left(self, value: Value, names: set[str]) -> bool:
-        """Is it still there, or can it be computed again?"""
-        if value.constant is not None or value.name in names:
-            return True
-        if not value.template or not all(self._is_left(v, names) for v in value.operands):
-            return False
-        value.name = None
-        return True
+        def is_left(value: Value) -> bool:
+            """Is it still there, or can it be computed again?"""
+            if value.constant is not None or value.name in names:
+                return True
+            if value not in seen:
+                seen[value] = bool(value.template) and all(map(is_left, value.operands))
+                if seen[value]:
+                    value.name = None
+            return seen[value]
+
+        if not all(map(is_left, [*self._stack, *self._memory.waiting.values()])):
+            raise NoWayOn
+        self._memory.keep_only(is_left)
+        self._environment = {
+            key: value for key, value in self._environment.items() if is_left(value)
+        }
 
     # -- directions --------------------------------------------------------------------------
 
@@ -362,7 +378,29 @@ class Trace:
                     return constant(selector)
                 if name == "DIV" and a is first and b.constant == 2**224:
                     return constant(selector)
-        return apply(name, *operands)
+        if name == "ISZERO" and operands[0] in self._nonzero:
+            return constant(0)
+        return self._once((name, *operands), lambda: apply(name, *operands))
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
+        """What has been computed before is not computed again."""
+        same = tuple(part.constant if _is_constant(part) else part for part in key)
+        found = self._computations.get(same)
+        if found is None:
+            found = self._computations[same] = make()
+        return found
+
+    def _passed(self, test: Value, was_true: bool) -> None:
+        """A branch was not taken: what its condition says is true (or false) from here on."""
+        if was_true and not test.negation:
+            self._nonzero.add(test)
+        condition = test.template if was_true else test.negation
+        if condition == "{0} != 0":
+            self._nonzero.add(test.operands[0])
+        elif condition == "{0} == {1}":  # a number that a mask does not change has its width
+            for whole, masked in (test.operands, test.operands[::-1]):
+                if masked.template == "{0} & {1}" and whole in masked.operands:
+                    whole.width = min(whole.width, masked.width)
 
     def _environmental(self, name: str) -> Value:
         if name == "CALLDATASIZE" and self._recording is not None:
@@ -378,11 +416,7 @@ class Trace:
         ``place``: the operand's position from the top of the stack. Where it is something else
         than it was, py-evm takes over.
         """
-        if value.constant is None and value.template and value.operands:
-            number = _folded(value)
-            if number is not None:
-                value.constant = number
-        if value.constant is None and self._recorded is not None:
+        if _folded(value) is None and self._recorded is not None:
             number = self._recorded[place]
             with self._way_out(f"{self._use(value)} != {number}", self._before, self._pc, 0):
                 self._leave()
@@ -424,6 +458,7 @@ class Trace:
             same += 1
         drop = len(real) - same
         words = [self._use(value) for value in meant[same:]]
+        self._spilled += len(words)
         if drop == len(words) == 1:
             self._write(f"S[-1] = {words[0]}")
         elif drop and words:
@@ -638,8 +673,10 @@ class Trace:
         holds, fails = self._draft.condition(test)
         if valid and expected == target.constant:
             assert target.constant is not None
-            with self._way_out(fails, self._spent, following, 2):
-                self._go_popping(2, following)
+            if test not in self._nonzero:
+                with self._way_out(fails, self._spent, following, 2):
+                    self._go_popping(2, following)
+                self._passed(test, True)
             self._pop(2)
             self._enter(target.constant)
             return target.constant
@@ -649,6 +686,7 @@ class Trace:
         else:
             with self._draft.exit(holds):
                 self._jump_if_valid(target)
+        self._passed(test, False)
         self._pop(2)
         if expected != following:
             self._go(following)
@@ -696,6 +734,7 @@ class Trace:
             self._has_m = True
 
     def _write_word(self, start: int, word: Value) -> None:
+        self._spilled += 1
         span = f"{self._m()}[{start}:{start + 32}]"
         if word.constant is not None:
             self._write(f"{span} = {_literal(word.constant)}")
@@ -933,11 +972,18 @@ class Trace:
         prefix = "noted_" if self._notes_sha3 else ""
         pair = self._pair(start, size)
         if pair is not None:
-            text = f"{prefix}sha3_of_pair(c, {self._number(pair[0])}, {self._number(pair[1])})"
+            first, second = pair
+            digest = self._once(
+                ("SHA3", first, second),
+                lambda: self._known(
+                    256,
+                    f"{prefix}sha3_of_pair(c, {self._number(first)}, {self._number(second)})",
+                ),
+            )
         else:
-            text = f"{prefix}sha3(c, {self._content(start, size, keep=True)})"
+            digest = self._known(256, f"{prefix}sha3(c, {self._content(start, size, keep=True)})")
         self._pop(2)
-        self._push(self._known(256, text))
+        self._push(digest)
         return True
 
     def _pair(self, start: Value, size: Value) -> tuple[Value, Value] | None:
@@ -998,7 +1044,7 @@ class Trace:
     def _calldataload(self, instruction: Instruction) -> bool:
         (start,) = self._pop(1)
         if start.constant is None:
-            self._push(Value('from_bytes(D[{0}:{0} + 32], "big")', (start,)))
+            self._push(Value(_CALL_DATA, (start,)))
         else:
             key = f"CALLDATALOAD {start.constant}"
             if key not in self._environment:
@@ -1036,12 +1082,21 @@ class Trace:
         text = self._number(slot)
         self._uses.add("accounts")
         if charges_cold_slots(instruction.operation):
-            self._try(f"warm_up(accounts, g, A, {text})")
+            self._warm_up(slot, text)
         self._pop(1)
         word = self._known(256, f"accounts.load(A, {text})")
         word.linear = True
         self._push(word)
         return True
+
+    def _warm_up(self, slot: Value, text: str) -> None:
+        """EIP-2929. A slot that was warmed here stays warm as long as this computation runs."""
+        key = slot if slot.constant is None else slot.constant
+        if key in self._warm:
+            self._spend(WARM_STORAGE_READ_COST)
+            return
+        self._try(f"warm_up(accounts, g, A, {text})")
+        self._warm.add(key)
 
     def _sstore(self, instruction: Instruction) -> bool:
         place, word = self._peek(2)
@@ -1049,8 +1104,15 @@ class Trace:
         self._uses.add("accounts")
         exact = self._draft.gas(self._spent)
         self._try(f"sstore(c, accounts, g, A, {slot}, {content}, {exact})")
+        rules = net_metering(instruction.operation)
+        if rules is not None and rules[2]:
+            self._warm.add(place if place.constant is None else place.constant)
         self._pop(2)
         return True
+
+
+def _is_constant(part: Any) -> bool:
+    return isinstance(part, Value) and part.constant is not None
 
 
 def _literal(number: int) -> str:
@@ -1060,16 +1122,17 @@ def _literal(number: int) -> str:
 
 def _folded(value: Value) -> int | None:
     """The number that a value is, if what it is made of has become constant since."""
-    if value.constant is not None:
-        return value.constant
-    if not value.template or not value.operands:
-        return None
-    numbers = [_folded(operand) for operand in value.operands]
-    if None in numbers:
-        return None
-    text = value.template.format(*numbers)
-    found: int = eval(f"1 if {text} else 0" if value.negation else text, dict(NAMESPACE))
-    return found
+    if value.constant is None and value.operands and value.template != _CALL_DATA:
+        numbers = []
+        for operand in value.operands:
+            number = _folded(operand)
+            if number is None:  # at once: there are many ways through values that share operands
+                return None
+            numbers.append(number)
+        text = value.template.format(*numbers)
+        text = f"1 if {text} else 0" if value.negation else text
+        value.constant = eval(text, dict(NAMESPACE))
+    return value.constant
 
 
 _WORD: Final = constant(32)

@@ -77,17 +77,23 @@ def test_a_function_is_shown_across_jumps_and_no_other_function_is() -> None:
     assert text.count("= sstore(") == 2
     assert "log(" in text
     assert "No call was found" not in text
-    # Where a function of it goes on in the hot direction, there is the next one.
-    starts = [int(pc) for pc in re.findall(r"^def at_(\d+)\(", text, re.MULTILINE)]
-    assert starts[0] == 0
-    for pc in starts[1:]:
-        assert f"return {pc}\n" in text
+    # One function from the selector to the return, and no dispatcher in it.
+    assert re.findall(r"^def (\w+)\(", text, re.MULTILINE) == ["transfer"]
+    assert "0xa9059cbb" not in text[text.index("def transfer(") :]
+    assert text.endswith("return -1")
 
 
 def test_a_function_that_never_succeeds_is_shown_to_where_it_fails() -> None:
     always = Function(b"\1\2\3\4", "never()", ())
     text = python_of_function(bytes.fromhex("60006000fd"), "cancun", always)
     assert "No call was found that succeeds. The one that came furthest, to a Revert" in text
+    assert "def never(" in text
+    assert "raise Revert(c._output)" in text
+
+
+def test_a_function_that_ends_without_gas_is_shown_block_by_block() -> None:
+    text = python_of_function(bytes.fromhex("fe"), "cancun", Function(b"\1\2\3\4", "odd()", ()))
+    assert "to a InvalidInstruction" in text
     assert "def at_0(" in text
 
 
