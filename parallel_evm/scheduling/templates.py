@@ -31,6 +31,9 @@ _MAX_NEAR: Final = 8
 _PATIENCE: Final = 8
 """After so many surprises in a row without it, an access is not expected any more."""
 
+_SPARED: Final = 4
+"""Touching less than was expected costs nobody anything: only one such call in so many teaches."""
+
 _SEEN_ONCE: Final = 2
 """From this surprise on it is known which constants came only once."""
 
@@ -298,6 +301,8 @@ class _Bundle:
     compiled: _Expectation | None = None
     unsettled: bool = False
     """Does any entry count surprises?"""
+    spared: int = 0
+    """Calls that touched less than was expected."""
 
     def settle(self) -> None:
         """All was as expected: whatever entries counted in a row ends here."""
@@ -331,7 +336,8 @@ class Expected(NamedTuple):
 class Template:
     """What the calls of one function touched, merged.
 
-    A surprise is a call that touched other keys than were expected; only surprises teach. An
+    A surprise is a call that touched keys which were not expected; only surprises teach, and now
+    and then a call that touched less: what happens once per block is best expected always. An
     access whose form holds for any call is expected at once. Any other one carries a context: the
     address-like arguments that all the calls had in common in which it was touched.
     """
@@ -417,10 +423,15 @@ class Template:
         """
         if expected is None or not self._stands(call, expected):
             expected = self.expect(call)
-        if self._surprises and expected.reads == reads and expected.writes == writes:
-            for bundle in expected.bundles:
-                bundle.settle()
-            return
+        if self._surprises and expected.reads >= reads and expected.writes >= writes:
+            if len(expected.reads) == len(reads) and len(expected.writes) == len(writes):
+                for bundle in expected.bundles:
+                    bundle.settle()
+                return
+            closest = expected.bundles[-1]
+            closest.spared += 1
+            if closest.spared % _SPARED:
+                return
         self._surprises += 1
         if self._surprises <= _SEEN_ONCE:
             self._common.compiled = None

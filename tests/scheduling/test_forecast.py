@@ -522,8 +522,8 @@ def test_constants_that_change_from_call_to_call_are_not() -> None:
 def test_what_calls_no_longer_touch_is_forgotten_and_what_some_touch_is_kept() -> None:
     forecaster = Forecaster()
     forecaster.learn(call(0, TOKEN, SWAP), ALICE, touched(writes={(TOKEN, 1), (TOKEN, 2)}))
-    for n in range(20):
-        written = {(TOKEN, 2), (TOKEN, 3)} if n % 4 == 0 else {(TOKEN, 2)}
+    for n in range(60):
+        written = {(TOKEN, 2), (TOKEN, 3)} if n % 20 == 0 else {(TOKEN, 2)}
         forecaster.learn(call(0, TOKEN, SWAP), ALICE, touched(writes=written))
 
     writes = forecaster.forecast(0, call(1, TOKEN, SWAP), BOB).writes
@@ -533,7 +533,7 @@ def test_what_calls_no_longer_touch_is_forgotten_and_what_some_touch_is_kept() -
 def test_what_is_no_longer_changed_becomes_a_read() -> None:
     forecaster = Forecaster()
     forecaster.learn(call(0, TOKEN, SWAP), ALICE, touched(writes={(TOKEN, 1)}))
-    for _ in range(20):
+    for _ in range(60):
         forecaster.learn(call(0, TOKEN, SWAP), ALICE, touched(reads={(TOKEN, 1)}))
 
     forecast = forecaster.forecast(0, call(1, TOKEN, SWAP), BOB)
