@@ -215,12 +215,16 @@ def speculative_state(
         if direct:
             state_bases = (DirectState, state_class)
             computation_bases = (DirectCalls, computation)
-        opcodes = dict(computation.opcodes)
-        for value in (opcode_values.BALANCE, opcode_values.SELFBALANCE):
-            if value in opcodes:
-                opcodes[value] = ExactBalance(opcodes[value])
-        sha3 = opcodes[opcode_values.SHA3]
-        opcodes[opcode_values.SHA3] = NotedSha3(sha3)
+        wrapped = {
+            value: computation.opcodes[value]
+            for value in (opcode_values.BALANCE, opcode_values.SELFBALANCE, opcode_values.SHA3)
+            if value in computation.opcodes
+        }
+        opcodes = {
+            **computation.opcodes,
+            **{value: ExactBalance(operation) for value, operation in wrapped.items()},
+            opcode_values.SHA3: NotedSha3(wrapped[opcode_values.SHA3]),
+        }
         table = computation._precompiles
         if fast_precompiles:
             table = precompiles.fast_precompiles(computation)
@@ -237,6 +241,6 @@ def speculative_state(
         )
         if translate and has_stock_loop(derived):
             cache = None if translation_cache is None else cache_at(translation_cache)
-            derived = translating(derived, noted_sha3=sha3, cache=cache)
+            derived = translating(derived, wrapped, cache=cache)
         namespace["computation_class"] = derived
     return type(state_class.__name__, state_bases, namespace)

@@ -7,6 +7,7 @@ after (the context manager that turns errors into results) is py-evm's, statemen
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Final
 
 from eth.exceptions import Halt
@@ -14,6 +15,7 @@ from eth.vm.computation import NO_RESULT, BaseComputation
 
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.guarded_memory import GuardedMemory
+from parallel_evm.translator.operations import Opcodes
 from parallel_evm.translator.program import PADDING, THRESHOLD, Dialect, Programs
 
 _PADDING: Final = bytes(PADDING)
@@ -27,21 +29,21 @@ def has_stock_loop(computation_class: Any) -> bool:
 
 def translating(
     computation_class: Any,
-    noted_sha3: Any = None,
+    wrapped: Opcodes = MappingProxyType({}),
     threshold: int = THRESHOLD,
     cache: Cache | None = None,
 ) -> Any:
     """A subclass of ``computation_class`` with the same results, faster.
 
-    ``noted_sha3``: where the class's SHA3 also notes preimages in ``state.preimages``, the stock
-    opcode under it. ``threshold``: visits before a block is translated. ``cache``: where
-    translations outlive the process.
+    ``wrapped``: by number, the stock opcodes whose work objects of the class's table do; a SHA3
+    among them also notes preimages in ``state.preimages``. ``threshold``: visits before a block is
+    translated. ``cache``: where translations outlive the process.
 
     Raises ValueError for a class that has a loop of its own (`has_stock_loop`).
     """
     if not has_stock_loop(computation_class):
         raise ValueError(f"{computation_class.__name__} replaces py-evm's apply_computation")
-    programs = Programs(Dialect(computation_class.opcodes, noted_sha3, threshold, cache))
+    programs = Programs(Dialect(computation_class.opcodes, wrapped, threshold, cache))
 
     def apply_computation(
         cls: Any,

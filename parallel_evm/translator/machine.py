@@ -19,13 +19,18 @@ from eth.constants import (
     GAS_SHA3WORD,
 )
 from eth.exceptions import Revert
-from eth.vm.forks.berlin.constants import COLD_SLOAD_COST, WARM_STORAGE_READ_COST
+from eth.vm.forks.berlin.constants import (
+    COLD_ACCOUNT_ACCESS_COST,
+    COLD_SLOAD_COST,
+    WARM_STORAGE_READ_COST,
+)
 from eth.vm.logic.storage import NetSStoreGasSchedule
 
 from parallel_evm.hashing import keccak
 from parallel_evm.translator.words import CEILING, MAX, SIGN, sar, sdiv, signextend, smod
 
 _SENTRY: Final = 2300
+_ADDRESS: Final = 2**160 - 1
 
 
 def expansion_gas(length: int, end: int) -> int:
@@ -139,6 +144,22 @@ def number(word: Any) -> int:
     return int.from_bytes(word, "big") if isinstance(word, bytes) else word
 
 
+def warm_up_account(computation: Any, gas: int, word: int) -> int:
+    """The price of looking at an account since EIP-2929; it is warm afterwards."""
+    state = computation.state
+    address = (word & _ADDRESS).to_bytes(20, "big")
+    if state.is_address_warm(address):
+        return gas - WARM_STORAGE_READ_COST
+    gas -= COLD_ACCOUNT_ACCESS_COST
+    if gas >= 0:
+        state.mark_address_warm(address)
+    return gas
+
+
+def code_size(computation: Any, word: int) -> int:
+    return len(computation.state.get_code((word & _ADDRESS).to_bytes(20, "big")))
+
+
 def warm_up(accounts: Any, gas: int, address: bytes, slot: int) -> int:
     """The price of SLOAD since EIP-2929; the slot is warm afterwards."""
     if accounts.is_storage_warm(address, slot):
@@ -219,6 +240,7 @@ NAMESPACE: Final[dict[str, Any]] = {
     "MAX": MAX,
     "Revert": Revert,
     "SIGN": SIGN,
+    "code_size": code_size,
     "copy": copy,
     "extend": extend,
     "from_bytes": int.from_bytes,
@@ -239,5 +261,6 @@ NAMESPACE: Final[dict[str, Any]] = {
     "signextend": signextend,
     "smod": smod,
     "warm_up": warm_up,
+    "warm_up_account": warm_up_account,
 }
 """The names that translated code uses; a program adds its own (`program`)."""

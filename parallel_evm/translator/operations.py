@@ -14,7 +14,11 @@ from typing import Any, Final
 
 from eth.vm import forks, opcode_values
 from eth.vm.base import VM
-from eth.vm.forks.berlin.logic import GAS_SCHEDULE_EIP2929, sload_eip2929
+from eth.vm.forks.berlin.logic import (
+    GAS_SCHEDULE_EIP2929,
+    extcodesize_eip2929,
+    sload_eip2929,
+)
 from eth.vm.forks.berlin.opcodes import BERLIN_OPCODES
 from eth.vm.forks.constantinople.opcodes import CONSTANTINOPLE_OPCODES
 from eth.vm.forks.constantinople.storage import GAS_SCHEDULE_EIP1283
@@ -81,6 +85,11 @@ def origin(value: int, operation: Any) -> str | None:
 def exponent_byte_gas(operation: Any) -> int:
     """Gas for each byte of the exponent of a stock EXP (EIP-160 raised it)."""
     return int(operation.logic_fn.keywords["gas_per_byte"])
+
+
+def charges_cold_accounts(extcodesize: Any) -> bool:
+    """Does this stock EXTCODESIZE charge by warm and cold accounts (EIP-2929)?"""
+    return extcodesize.logic_fn is extcodesize_eip2929
 
 
 def charges_cold_slots(sload: Any) -> bool:

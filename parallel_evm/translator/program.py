@@ -9,11 +9,12 @@ bounded number of them.
 
 from __future__ import annotations
 
+import builtins
 import marshal
 from collections.abc import Callable, Container
 from functools import partial
 from threading import Thread
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any, Final
 
 from eth.exceptions import Halt, Revert, VMError
@@ -77,22 +78,20 @@ class Dialect:
     def __init__(
         self,
         opcodes: Opcodes,
-        noted_sha3: Any = None,
+        wrapped: Opcodes = MappingProxyType({}),
         threshold: int = THRESHOLD,
         cache: Cache | None = None,
     ) -> None:
-        """``opcodes``: the table that py-evm would use. ``noted_sha3``: the stock SHA3 under the
-        table's own, where that one also notes preimages in ``state.preimages``. ``cache``: where
-        translations outlive the process."""
+        """``opcodes``: the table that py-evm would use. ``wrapped``: by number, the stock opcodes
+        whose work objects of this table do; a SHA3 among them also notes preimages in
+        ``state.preimages``. ``cache``: where translations outlive the process."""
         self.opcodes = opcodes
         self.threshold = threshold
         self.patience = max(1, threshold // 2)
         """Calls of a kind before one is recorded."""
-        self.notes_sha3 = noted_sha3 is not None
-        self.meanings: Opcodes = opcodes
+        self.notes_sha3 = opcode_values.SHA3 in wrapped
+        self.meanings: Opcodes = {**opcodes, **wrapped}
         """The table with each object replaced by the stock one whose work it does."""
-        if noted_sha3 is not None:
-            self.meanings = {**opcodes, opcode_values.SHA3: noted_sha3}
         self.namespace = self._namespace()
         self._cache = cache
         self._identity: bytes | None = None
@@ -147,7 +146,8 @@ class Program:
         self._awaited: Recording | None = None
         """What `leave` is to record, when it is called next."""
         self._seen: dict[int, int] = {}
-        self._namespace: dict[str, Any] = {}
+        self._names: dict[str, Any] = {}
+        """The names that all functions see; each has a namespace of its own for its ways out."""
         self._record = dialect.record(content, self._seen, _Both(self.functions, self.calls))
 
     # -- calls -------------------------------------------------------------------------------
@@ -160,12 +160,12 @@ class Program:
         visits = self._calls[kind] = self._calls.get(kind, 0) + 1
         if visits == 1:
             if len(self._calls) > MAX_KINDS:
-                self._calls.pop(next(iter(self._calls)))
+                self._calls.pop(next(iter(list(self._calls))), None)
             function = self._kept(kind, False)
             if function is not None:
                 self.calls[kind] = function
                 return function
-        if visits < self._dialect.patience:
+        if visits < self._dialect.patience or len(self.calls) >= MAX_KINDS:
             return _from_the_start
         try:
             function = self._kept(kind, True)
@@ -173,15 +173,11 @@ class Program:
                 recording = self._recordings.pop(kind, None)
                 if recording is None:
                     return self._recorded
-                if self._may_follow(self._followed + len(recording.path)):
-                    function = self._translated_call(kind, recording)
-                else:
-                    function = _from_the_start
+                function = self._translated_call(kind, recording)
         except RecursionError:  # deep in calls of calls: another time
             self._calls[kind] = 0
             return _from_the_start
-        if len(self.calls) < MAX_KINDS:
-            self.calls[kind] = function
+        self.calls[kind] = function
         return function
 
     def recorded(self, selector: bytes) -> Recording | None:
@@ -218,13 +214,24 @@ class Program:
         return pc
 
     def _keep(self, kind: Kind, recording: Recording) -> None:
-        if len(self._recordings) < MAX_RECORDINGS:
+        if len(self._recordings) < MAX_RECORDINGS and kind not in self.calls:
             self._recordings[kind] = recording
 
     def _translated_call(self, kind: Kind, recording: Recording) -> Function:
-        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording)
+        if not self._may_follow(self._followed + len(recording.path)):
+            return _from_the_start
         self._followed += len(recording.path)
-        return self._made_of(trace, kind, (recording.packed(),))
+        return self._along(kind, (recording.packed(),)) or _from_the_start
+
+    def _along(self, key: Key, trail: Trail) -> Function | None:
+        """What that trail alone determines: others replay it, and must find the same ways out."""
+        recording = Recording.unpacked(trail[0])
+        onward = [Onward(way, rest, Recording.unpacked(then)) for way, rest, then in trail[1:]]
+        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording, onward)
+        try:
+            return self._made_of(trace, key, trail)
+        except NoWayOn:
+            return None
 
     # -- ways out of calls -------------------------------------------------------------------
 
@@ -256,19 +263,10 @@ class Program:
     def onward_translated(self, way: WayOut) -> Function | None:
         """A trace that goes on from that way out; None if that cannot be, or is not worth it."""
         assert way.recording is not None and way.rest is not None
-        first, *rest = way.trail
-        chain = [Onward(n, gas, Recording.unpacked(packed)) for n, gas, packed in rest]
-        chain.append(Onward(way.key[-1], way.rest, way.recording))
-        recording = Recording.unpacked(first)
         self._followed += len(way.recording.path)
-        if self._followed > FREE_BLOCKS + self._cold_visits // 2 or len(chain) > MAX_ONWARD:
+        if not self._may_follow(self._followed) or len(way.trail) > MAX_ONWARD:
             return None
-        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording, chain)
-        trail = (*way.trail, (way.key[-1], way.rest, way.recording.packed()))
-        try:
-            return self._made_of(trace, way.key, trail)
-        except NoWayOn:
-            return None
+        return self._along(way.key, (*way.trail, (way.key[-1], way.rest, way.recording.packed())))
 
     # -- blocks ------------------------------------------------------------------------------
 
@@ -402,17 +400,20 @@ class Program:
         return function
 
     def _defined(self, key: Key, code: CodeType) -> Function:
-        if not self._namespace:
-            self._namespace.update(
-                self._dialect.namespace,
-                CODE=self._content,
-                jumpdests=self._code.jumpdests,
-                leave=self.leave,
-                unpacked=marshal.loads,
-                way_out=partial(WayOut, self, self._namespace),
-            )
-        exec(code, self._namespace)
-        function: Function = self._namespace.pop(_name(key))
+        if not self._names:
+            self._names = {
+                **vars(builtins),
+                **self._dialect.namespace,
+                "CODE": self._content,
+                "jumpdests": self._code.jumpdests,
+                "leave": self.leave,
+                "unpacked": marshal.loads,
+            }
+        # What was translated before from the same place may still run: it keeps its ways out.
+        namespace: dict[str, Any] = {"__builtins__": self._names}
+        namespace["way_out"] = partial(WayOut, self, namespace)
+        exec(code, namespace)
+        function: Function = namespace[_name(key)]
         return function
 
 
@@ -459,33 +460,39 @@ class WayOut:
 
     def __call__(self, *arguments: Any) -> Any:
         if self._source is not None:
-            self._define()
+            self._define(self._source)
         leave: Function = self._namespace[self._name + "_"]
         if self.rest is None:
             self.give_up()
             return leave(*arguments)
         self.visits += 1
         try:
-            onward = self._program.onward_kept(self) if self.visits == 1 else None
-            if onward is None:
-                if self.visits <= self._patience:
-                    return leave(*arguments)
-                if self.recording is None:
-                    return self._program.onward_recorded(self, leave, arguments)
-                onward = self._program.onward_translated(self)
+            onward = self._onward()
         except RecursionError:  # deep in calls of calls: another time
-            self.visits = 0
-            return leave(*arguments)
-        self._namespace[self._name] = onward or leave
-        return (onward or leave)(*arguments)
+            onward, self.visits = None, 0
+        if onward is not None:
+            self._namespace[self._name] = onward
+            return onward(*arguments)
+        if self.visits > self._patience and self.recording is None:
+            return self._program.onward_recorded(self, leave, arguments)
+        return leave(*arguments)
+
+    def _onward(self) -> Function | None:
+        """The trace that goes on from here, if there is one, or enough is known to make it."""
+        if self.visits == 1:
+            return self._program.onward_kept(self)
+        if self.visits <= self._patience or self.recording is None:
+            return None
+        onward = self._program.onward_translated(self)
+        if onward is None:
+            self.give_up()
+        return onward
 
     def give_up(self) -> None:
         """From now on this is a way out and nothing else."""
         self._namespace[self._name] = self._namespace[self._name + "_"]
 
-    def _define(self) -> None:
-        source = self._source
-        assert source is not None
+    def _define(self, source: str) -> None:
         text = source.replace(f"def {self._name}(", f"def {self._name}_(", 1)
 
         def define() -> None:
@@ -534,7 +541,7 @@ class Programs:
         if program is None:
             program = Program(content, self.dialect)
             while len(self._programs) >= MAX_PROGRAMS:
-                self._programs.pop(next(iter(self._programs)), None)
+                self._programs.pop(next(iter(list(self._programs))), None)
             self._programs[content] = program
         return program
 

@@ -40,6 +40,7 @@ from parallel_evm.translator.memory import KnownMemory, Piece
 from parallel_evm.translator.operations import (
     ARITY,
     ENDINGS,
+    charges_cold_accounts,
     charges_cold_slots,
     exponent_byte_gas,
     net_metering,
@@ -229,6 +230,8 @@ class Trace:
                 self._recorded = seen[1]
         if name in _CALLS and has_direct_form(instruction.operation):
             return self._call_directly(instruction)
+        if name == "EXTCODESIZE" and charges_cold_accounts(instruction.operation):
+            return self._extcodesize(instruction)
         if name in ARITY and (name != "SSTORE" or net_metering(instruction.operation) is None):
             return self._call_stock(instruction)
         self._spend(instruction.operation.gas_cost)
@@ -1060,6 +1063,14 @@ class Trace:
     def _returndatasize(self, instruction: Instruction) -> bool:
         self._push(self._known(64, "len(c.return_data)"))
         return True
+
+    def _extcodesize(self, instruction: Instruction) -> int:
+        (word,) = self._peek(1)
+        text = self._number(word)
+        self._try(f"warm_up_account(c, g, {text})")
+        self._pop(1)
+        self._push(self._known(32, f"code_size(c, {text})"))
+        return instruction.following
 
     def _exp(self, instruction: Instruction) -> bool:
         base, exponent = self._peek(2)
