@@ -21,7 +21,7 @@ from eth.vm.forks.byzantium.constants import (
 from eth.vm.forks.cancun.state import get_total_blob_gas
 
 from parallel_evm.merkle.nodes import node_of, number_item, string_item
-from parallel_evm.speculation.result import LogEntry, Outcome
+from parallel_evm.speculation.result import Outcome
 from parallel_evm.speculation.stock import is_stock_method
 
 _METHODS: Final = (
@@ -122,10 +122,15 @@ def _receipt(transaction: Any, outcome: Outcome, gas_used: int) -> ReceiptAPI:
         if outcome.is_error
         else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
     )
-    entries = outcome.raw_log_entries
-    logs = tuple(made_of(Log, address, topics, data) for _, address, topics, data in entries)
-    receipt: ReceiptAPI = made_of(Receipt, status, gas_used, outcome.bloom, logs)
-    vars(receipt)["_cached_rlp"] = encode_receipt(status, gas_used, outcome.bloom, entries)
+    bloom = outcome.bloom
+    logs = tuple(
+        [
+            made_of(Log, address, topics, data)
+            for _, address, topics, data in outcome.raw_log_entries
+        ]
+    )
+    receipt: ReceiptAPI = made_of(Receipt, status, gas_used, bloom, logs)
+    vars(receipt)["_cached_rlp"] = encode_receipt(status, gas_used, bloom, outcome.encoded_logs)
     if isinstance(transaction, TypedTransaction) and transaction.type_id is not None:
         wrap = transaction.receipt_builder.typed_receipt_class
         typed: ReceiptAPI = wrap(transaction.type_id, receipt)
@@ -140,16 +145,12 @@ def made_of(cls: Any, *values: Any) -> Any:
     return made
 
 
-def encode_receipt(status: bytes, gas_used: int, bloom: int, logs: Sequence[LogEntry]) -> bytes:
+def encode_receipt(status: bytes, gas_used: int, bloom: int, encoded_logs: bytes) -> bytes:
     """The RLP of a receipt (without a type byte), equal to what its sedes would make of it."""
-    encoded_logs = []
-    for _, address, topics, data in logs:
-        words = b"".join([b"\xa0" + topic.to_bytes(32, "big") for topic in topics])
-        encoded_logs.append(node_of(string_item(address) + node_of(words) + string_item(data)))
     return node_of(
         string_item(status)
         + number_item(gas_used)
         + _BLOOM_HEADER
         + bloom.to_bytes(256, "big")
-        + node_of(b"".join(encoded_logs))
+        + encoded_logs
     )

@@ -50,6 +50,7 @@ from eth.vm.opcode_values import STOP
 
 from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.calls import message_of
+from parallel_evm.speculation.logs import encode_logs
 from parallel_evm.speculation.result import LogEntry, Outcome
 from parallel_evm.speculation.stock import (
     STOCK_LEGACY_TRANSACTIONS,
@@ -431,6 +432,7 @@ class Executor:
             contracts_created=tuple(computation.contracts_created),
             create_address=message.storage_address if message.is_create else None,
             bloom=bloom_of(tree.logs),
+            encoded_logs=encode_logs(tree.logs),
         )
 
 

@@ -9,6 +9,7 @@ from eth.abc import ComputationAPI
 from eth.exceptions import VMError
 
 from parallel_evm.speculation.bloom import bloom_of
+from parallel_evm.speculation.logs import NO_LOGS, encode_logs
 from parallel_evm.state.flat import Effects, Traces
 from parallel_evm.state.recorder import Observations
 
@@ -40,6 +41,8 @@ class Outcome:
     create_address: bytes | None
     """Where a creating transaction put its contract."""
     bloom: int
+    encoded_logs: bytes = NO_LOGS
+    """The logs' RLP, for the receipt."""
 
     @property
     def is_success(self) -> bool:
@@ -123,6 +126,7 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
         contracts_created=tuple(computation.contracts_created),
         create_address=message.storage_address if message.is_create else None,
         bloom=bloom_of(logs),
+        encoded_logs=encode_logs(logs),
     )
 
 

@@ -54,7 +54,8 @@ _SPECULATION: Final[tuple[Any, ...]] = (
 """What `flatten` makes of a speculation."""
 _WITH_OUTCOME: Final = 8
 _OUTCOME: Final[tuple[Any, ...]] = (
-    (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int
+    (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int,
+    bytes,
 )  # fmt: skip
 """The fields of an `Outcome`, in their order."""
 _LOGS: Final = 3
