@@ -9,7 +9,7 @@ methods replaced here, its own run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 import rlp.codec
@@ -58,6 +58,8 @@ class LeanAssembly:
     """Block assembly for VMs; `lean` says whether this VM class lets it."""
 
     lean: ClassVar[bool] = False
+    _rooted: tuple[list[bytes], bytes] | None = None
+    """The transactions of the block made last, as encoded, and the root of their trie."""
 
     def set_block_transactions_and_withdrawals(
         self,
@@ -74,21 +76,30 @@ class LeanAssembly:
             )
             return block
         fields: dict[str, Any] = {"transactions": transactions}
+        encoded = list(map(_encoded, transactions))
+        root = self._store_trie(encoded)
+        self._rooted = encoded, root
         roots = {
-            "transaction_root": self._store_trie(transactions),
-            "receipt_root": self._store_trie(receipts),
+            "transaction_root": root,
+            "receipt_root": self._store_trie(list(map(_encoded, receipts))),
         }
         if withdrawals:
-            roots["withdrawals_root"] = self._store_trie(withdrawals)
+            roots["withdrawals_root"] = self._store_trie(list(map(_encoded, withdrawals)))
             fields["withdrawals"] = withdrawals
         block = base_block.copy(header=new_header.copy(**roots), **fields)
         return block
 
-    def _store_trie(self, items: Sequence[Any]) -> bytes:
-        trie = index_trie(list(map(_encoded, items)))
+    def _store_trie(self, items: list[bytes]) -> bytes:
+        trie = index_trie(items)
         this: Any = self
         this.chaindb.persist_trie_data_dict(trie.nodes)
         return trie.root
+
+    def _transaction_root(self, transactions: Sequence[SignedTransactionAPI]) -> bytes:
+        encoded = list(map(_encoded, transactions))
+        if self._rooted is not None and self._rooted[0] == encoded:
+            return self._rooted[1]  # a block that was made here is validated at once
+        return index_trie(encoded).root
 
     def pack_block(self, block: Any, *args: Any, **kwargs: Any) -> BlockAPI:
         vm: Any = super()
@@ -114,12 +125,14 @@ class LeanAssembly:
             vm.validate_block(block)
             return
         this: Any = self
-        _validate_block(this, block)
+        _validate_block(this, block, self._transaction_root)
         if isinstance(self, CancunVM):
             self.validate_block_blobs(block)
 
 
-def _validate_block(vm: VM, block: Any) -> None:
+def _validate_block(
+    vm: VM, block: Any, root_of: Callable[[Sequence[SignedTransactionAPI]], bytes]
+) -> None:
     """``VM.validate_block`` of py-evm, check by check, with the transaction trie in bulk."""
     header = block.header
     if not isinstance(block, vm.get_block_class()):
@@ -132,7 +145,7 @@ def _validate_block(vm: VM, block: Any) -> None:
         )
     else:
         vm.validate_header(header, get_parent_header(header, vm.chaindb))
-    transaction_root = index_trie(list(map(_encoded, block.transactions))).root
+    transaction_root = root_of(block.transactions)
     if transaction_root != header.transaction_root:
         raise ValidationError(
             f"Block's transaction_root ({header.transaction_root!r}) "

@@ -91,6 +91,16 @@ def test_transactions_that_do_not_match_the_root_are_refused(scene) -> None:
     assert parallel.import_block(block).imported_block.hash == block.hash
 
 
+def test_the_root_of_one_blocks_transactions_is_not_taken_for_anothers(scene) -> None:
+    parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    vm = parallel.get_vm()
+    made = vm.import_block(block).block
+    vm.validate_block(made)
+    with pytest.raises(ValidationError, match="transaction_root"):
+        vm.validate_block(made.copy(transactions=block.transactions[:-1]))
+
+
 def test_the_database_is_what_stock_py_evm_makes_it(scene) -> None:
     sequential = scene.open()
     parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))
