@@ -288,6 +288,7 @@ class Trace:
         self._step = 0
         self._block = self._entered = left.pc
         self._has_m = False
+        self._spilled = 0
         self._computations.clear()  # where a value was given a name, that may be gone
         self._write(f"G.gas_remaining = g + {onward.rest}")
         self._start_segment(left.pc)

@@ -315,12 +315,137 @@ class Soup:
         return code + bytes.fromhex(chance.choice(endings))
 
 
+class Places:
+    """Programs about memory: places, sizes, branches and trip counts come from call data.
+
+    Calls are told apart by the size of their data and its first four bytes, so that the same
+    translation meets data that leads elsewhere.
+    """
+
+    def __init__(self, chance: random.Random, fork: str) -> None:
+        self._chance = chance
+        self._opcodes = state_class_of(fork).computation_class.opcodes
+        self._words = chance.randint(2, 6)
+
+    def data(self) -> bytes:
+        """Call data of the one size; often much the same."""
+        chance = self._chance
+        words = (
+            chance.choice((0, 0, 1, 2, 3, 31, 32, 33, 64, 95, chance.getrandbits(256)))
+            for _ in range(self._words)
+        )
+        return b"\xaa\xbb\xcc\xdd" + b"".join(word.to_bytes(32, "big") for word in words)
+
+    def _argument(self) -> bytes:
+        return bytes([0x60, 4 + 32 * self._chance.randrange(self._words), 0x35])
+
+    def _place(self, limit: int = 0x7F) -> bytes:
+        """Leaves a small number."""
+        chance = self._chance
+        kind = chance.random()
+        if kind < 0.5:
+            return bytes([0x60, chance.choice((0, 1, 16, 31, 32, 33, 64, 70))])
+        if kind < 0.85:
+            return self._argument() + bytes([0x60, limit, 0x16])
+        if kind < 0.95:
+            return bytes([0x60, chance.randint(0, 3), 0x54, 0x60, limit, 0x16])
+        return self._place() + self._place() + b"\x01"
+
+    def _word(self) -> bytes:
+        chance = self._chance
+        kind = chance.random()
+        if kind < 0.4:
+            return self._argument()
+        if kind < 0.7:
+            return self._place() + b"\x51"
+        if kind < 0.8:
+            return self._place() + self._place() + b"\x20"  # SHA3
+        if kind < 0.9:
+            return bytes([chance.choice((0x59, 0x30, 0x33, 0x34, 0x36, 0x5A))])
+        number = chance.getrandbits(chance.choice((8, 64, 256)))
+        return b"\x7f" + number.to_bytes(32, "big")
+
+    def _has(self, opcode: int) -> bool:
+        return opcode in self._opcodes
+
+    def _statement(self, at: int, depth: int) -> bytes:
+        """``at``: where it will lie. The stack is as before, afterwards."""
+        chance = self._chance
+        kind = chance.random()
+        if kind < 0.28:
+            return self._word() + self._place() + chance.choice((b"\x52", b"\x52", b"\x53"))
+        if kind < 0.36:
+            copies = [0x37, 0x39] + [code for code in (0x3E, 0x5E) if self._has(code)]
+            return self._place() + self._place() + self._place() + bytes([chance.choice(copies)])
+        if kind < 0.44:
+            return self._word() + bytes([0x60, chance.randint(0, 3), 0x55])
+        if kind < 0.49:
+            topics = chance.randint(0, 2)
+            logged = b"".join(self._word() for _ in range(topics))
+            return logged + self._place() + self._place() + bytes([0xA0 + topics])
+        if kind < 0.54 and self._has(0x3D):
+            return bytes([0x3D]) + self._place() + b"\x52"
+        if kind < 0.68:
+            return self._call()
+        if kind < 0.72:  # CREATE and EXTCODECOPY: what memory holds is not known afterwards
+            if chance.random() < 0.5:
+                return self._place() + self._place() + b"\x34\xf0\x50"
+            spans = self._place() + self._place() + self._place()
+            return spans + b"\x73" + chance.choice(ADDRESSES) + b"\x3c"
+        if kind < 0.9 and depth:  # if
+            test = self._word() + chance.choice((b"", b"\x15", b"\x60\x01\x16"))
+            start = at + len(test) + 4
+            body = self._statements(start, depth - 1)
+            return (
+                test + b"\x61" + (start + len(body)).to_bytes(2, "big") + b"\x57" + body + b"\x5b"
+            )
+        if depth:  # as often as the call data says, at most three times
+            count = self._argument() + b"\x60\x03\x16"
+            start = at + len(count)
+            body = self._statements(start + 7, depth - 1)
+            back = b"\x60\x01\x90\x03\x61" + start.to_bytes(2, "big") + b"\x56"
+            end = start + 7 + len(body) + len(back)
+            head = b"\x5b\x80\x15\x61" + end.to_bytes(2, "big") + b"\x57"
+            return count + head + body + back + b"\x5b\x50"
+        return self._word() + b"\x50"
+
+    def _call(self) -> bytes:
+        """To somebody or to itself, with data from memory and room for what comes back."""
+        chance = self._chance
+        opcode = chance.choice([code for code in (0xF1, 0xF1, 0xF2, 0xF4, 0xFA) if self._has(code)])
+        room, out, size, start = (self._place() for _ in range(4))
+        value = bytes([0x60, chance.choice((0, 0, 1))]) if opcode in (0xF1, 0xF2) else b""
+        numbers = (1, 2, 3, 4)  # precompiles
+        target = chance.choice(
+            [b"\x30", b"\x73" + chance.choice(ADDRESSES), bytes([0x60, chance.choice(numbers)])]
+        )
+        gas = chance.choice((b"\x61\x10\x00", b"\x62\x00\x80\x00", b"\x60\x00"))
+        return room + out + size + start + value + target + gas + bytes([opcode, 0x50])
+
+    def _statements(self, at: int, depth: int) -> bytes:
+        code = b""
+        for _ in range(self._chance.randint(1, 4)):
+            code += self._statement(at + len(code), depth)
+        return code
+
+    def program(self) -> bytes:
+        chance = self._chance
+        code = b""
+        for _ in range(chance.randint(1, 3)):
+            code += self._statements(len(code), 2)
+        if chance.random() < 0.5:
+            return code + b"\x59\x60\x00\xf3"
+        ending = 0xFD if self._has(0xFD) and chance.random() < 0.3 else 0xF3
+        return code + self._place() + self._place() + bytes([ending])
+
+
 @pytest.fixture(scope="session")
 def lab() -> Any:
     """This module's tools: tests cannot import them where they lie."""
     return SimpleNamespace(
         ADDRESSES=ADDRESSES,
         FORKS=FORKS,
+        Places=Places,
         SENDER=SENDER,
         Soup=Soup,
         Twins=Twins,

@@ -130,19 +130,36 @@ first = Trace.__init__
 Trace.__init__ = lambda *arguments: made.append(first(*arguments))
 code, callee = bytes.fromhex({code!r}), bytes.fromhex("3360005500")
 world = lab.World({{lab.ADDRESSES[0]: code, lab.ADDRESSES[1]: callee}}, {{}})
-for _ in range(4):
-    assert not twins.differences(world)
-facts = twins.run(twins.fast, world, gas=30_000).facts
+for data in {inputs!r} * 4:
+    assert not twins.differences(world, data=data)
+facts = twins.run(twins.fast, world, data=data, gas=30_000).facts
 facts["warm"] = sorted(facts["warm"], key=repr)
 print(len(made), twins.translated, facts)
 """
 
 
+# Branches on two bits of its argument, stores at the place that it names and hashes all that.
+LEAVING = bytes.fromhex(
+    "600435 80 6001 16 600f 57 6007 6000 52 5b 80 6002 16 601c 57 6009 6003 55 5b 429052 59 6000 20"
+    "6001 55 60206000f3"
+)
+
+
 @pytest.mark.slow
-def test_from_one_python_process_to_another(lab: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("code", "inputs"),
+    [
+        (COUNTER, [b""]),
+        (LEAVING, [bytes(4) + place.to_bytes(32, "big") for place in (0, 1, 2, 3, 0, 35)]),
+    ],
+    ids=["a loop", "ways out that others go on from"],
+)
+def test_from_one_python_process_to_another(
+    lab: Any, tmp_path: Path, code: bytes, inputs: list[bytes]
+) -> None:
     """Written at exit, without anybody asking for it."""
     root = str(Path(__file__).parents[2])
-    script = SCRIPT.format(root=root, folder=str(tmp_path / "kept"), code=COUNTER.hex())
+    script = SCRIPT.format(root=root, folder=str(tmp_path / "kept"), code=code.hex(), inputs=inputs)
     said = []
     for _ in range(2):
         done = subprocess.run(

@@ -53,6 +53,36 @@ def compare(lab: Any, fork: str, seed: int) -> int:
     return int(twins.translated)
 
 
+def compare_repeated(lab: Any, fork: str, seed: int) -> int:
+    """One program about memory and call data that change, until its ways out are hot."""
+    chance = random.Random(f"places {fork} {seed}")
+    twins = lab.Twins(fork, chance.choice((1, 2, 3)))
+    places = lab.Places(chance, fork)
+    codes = [places.program() for _ in range(3)]
+    storage = {(lab.ADDRESSES[0], slot): chance.choice((0, 1, 33, 2**255)) for slot in range(4)}
+    world = lab.World(dict(zip(lab.ADDRESSES, codes, strict=False)), storage)
+    options = {"static": True} if chance.random() < 0.1 and fork in FORKS[3:] else {}
+    inputs = [places.data() for _ in range(3)]
+    for _ in range(5):
+        for data in inputs:
+            gas = chance.choice((300_000, 300_000, chance.randint(0, 60_000)))
+            found = twins.differences(world, data=data, gas=gas, **options)
+            message = f"{fork} {seed}: {codes[0].hex()} data {data.hex()} gas {gas}: {found}"
+            assert not found, message
+    for data in inputs:
+        used = lab.outcome(twins.run, twins.plain, world, data=data, gas=300_000, **options)
+        for gas in (used.gas_used, used.gas_used - 1, chance.randint(0, used.gas_used)):
+            found = twins.differences(world, data=data, gas=max(gas, 0), **options)
+            message = f"{fork} {seed}: {codes[0].hex()} data {data.hex()} gas {gas}: {found}"
+            assert not found, message
+    return int(twins.translated)
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_random_places(lab: Any, fork: str) -> None:
+    assert sum(compare_repeated(lab, fork, seed) for seed in range(6)) > 10
+
+
 @pytest.mark.parametrize("fork", FORKS)
 def test_random_programs(lab: Any, fork: str) -> None:
     assert sum(compare(lab, fork, seed) for seed in range(10)) > 10
