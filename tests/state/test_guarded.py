@@ -164,3 +164,21 @@ def test_originals_of_the_last_transaction_can_be_made_up_afterwards() -> None:
     committed.set_storage(A, 7, 109)  # by the judge's sum
     committed.resume((warm, originals), view.effects.increments)
     assert committed.get_storage(A, 7, from_journal=False) == 105
+
+
+def test_originals_of_what_was_undone_are_what_the_slot_holds() -> None:
+    """It was added to, and that was undone: nothing of the slot's value need be known."""
+    view = view_of({7: False, 8: False}, _7=5, _8=6)
+    view.set_storage(A, 8, view.load(X, 8) + 2)
+    checkpoint = view.record()
+    view.set_storage(A, 7, view.load(X, 7) + 4)
+    view.discard(checkpoint)
+    view.settle(is_last=True)
+    traces, increments = view.transaction_traces(), view.effects.increments
+    assert (traces[1], increments) == ({(X, 7): None, (X, 8): None}, {X: {8: 2}})
+    committed = FlatState(Ledger(_7=105, _8=108))
+    committed.resume(traces, increments)
+    assert committed.original(X, 7) == 105
+    assert committed.original(X, 8) == 106
+    committed.resume(traces, {})
+    assert [committed.original(X, slot) for slot in (7, 8)] == [105, 108]
