@@ -58,15 +58,16 @@ class Market:
         exact: Iterable[int] = (),
         failed: Iterable[int] = (),
         reverted: Iterable[int] = (),
+        elsewhere: Iterable[int] = (),
     ) -> None:
-        """All transactions end; those given looked at their slot, did not hold, or reverted."""
+        """All end; those given looked at their slot, did not hold, reverted, or left it alone."""
         for index, shop in enumerate(self.shops):
             key, preimages = balance_of(shop)
             address, slot = key
             observed = Observations()
             if index in exact:
                 observed.slots = {address: {slot: 7}}
-            else:
+            elif index not in elsewhere:
                 observed.ranges = {address: {slot: (1, 2**255)}}
             speculation = Speculation(
                 index, observed, Effects(), outcome(index in reverted), 0.0, preimages=preimages
@@ -175,6 +176,15 @@ def test_one_that_reverted_says_nothing() -> None:
     market.end(market.plan(), reverted=range(4))
     hot = market.plan()
     assert hot.tried and not hot.free
+
+
+def test_one_that_never_got_to_its_slot_says_nothing() -> None:
+    market = Market([SHOPS[0]] * 4)
+    market.end(market.plan(), elsewhere=range(4))
+    hot = market.plan()
+    assert hot.tried and not hot.free
+    market.end(hot)
+    assert market.plan().free
 
 
 def test_many_who_only_read_keep_a_slot_in_order() -> None:

@@ -83,6 +83,29 @@ def test_who_looked_first_has_observed_whatever_comes_then() -> None:
     assert settled(view) == ({X: {7: 5}}, {}, {X: {7: 6}}, {})
 
 
+def test_who_asks_for_the_slot_observes() -> None:
+    view = view_of(_7=5)
+    assert type(view.slot(X, 7)) is int
+    assert settled(view) == ({X: {7: 5}}, {}, {}, {})
+
+
+def test_a_slot_has_one_guard_however_often_it_is_loaded() -> None:
+    recorder = GuardedRecorder(Ledger(_7=5))
+    for limit in (9, 7, 8):
+        assert recorder.linear((X, 7), zero_is_one=False) < limit
+    (guard,) = recorder.guards.values()
+    assert (guard.low, guard.high, guard.exact) == (0, 6, False)
+    int(recorder.linear((X, 7), zero_is_one=False))
+    assert type(recorder.linear((X, 7), zero_is_one=False)) is int
+
+
+def test_what_was_observed_before_needs_no_guard() -> None:
+    recorder = GuardedRecorder(Ledger(_7=5))
+    assert recorder.slot(X, 7) == 5
+    assert type(recorder.linear((X, 7), zero_is_one=True)) is int
+    assert recorder.guards == {}
+
+
 def test_what_is_replaced_is_written_as_it_is() -> None:
     view = view_of(_7=5)
     assert view.load(X, 7) < 8

@@ -201,6 +201,16 @@ def test_two_bases_do_not_mix() -> None:
     assert (guard.low, guard.exact) == (4, False)
 
 
+def test_two_multiples_of_one_base_are_compared() -> None:
+    guard, value = made(3)
+    assert value < 10 - value
+    assert value != 10 - value
+    assert (guard.low, guard.high, guard.exact) == (0, 4, False)
+    guard, value = made(5)
+    assert value == 10 - value
+    assert (guard.low, guard.high, guard.exact) == (5, 5, False)
+
+
 #
 # What collapses
 #
