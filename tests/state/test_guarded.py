@@ -26,7 +26,7 @@ class Ledger(AccountSource):
         return None
 
     def slot(self, address: bytes, slot: int) -> int:
-        return self.slots.get(slot, 0)
+        return self.slots.get(slot, 0) if address == X else 0
 
 
 def view_of(hot: dict[int, bool] | None = None, **slots: int) -> GuardedView:
@@ -37,6 +37,9 @@ def view_of(hot: dict[int, bool] | None = None, **slots: int) -> GuardedView:
 def settled(view: GuardedView, is_last: bool = False) -> tuple[Any, Any, Any, Any]:
     """Observed values and ranges, written slots and increments."""
     view.settle(is_last)
+    assert all(
+        type(value) is int for slots in view.effects.slots.values() for value in slots.values()
+    )
     observed = view.source.observations
     return observed.slots, observed.ranges, view.effects.slots, view.effects.increments
 
@@ -102,7 +105,8 @@ def test_a_slot_has_one_guard_however_often_it_is_loaded() -> None:
 def test_what_was_observed_before_needs_no_guard() -> None:
     recorder = GuardedRecorder(Ledger(_7=5))
     assert recorder.slot(X, 7) == 5
-    assert type(recorder.linear((X, 7), zero_is_one=True)) is int
+    known = recorder.linear((X, 7), zero_is_one=True)
+    assert type(known) is int and known == 5
     assert recorder.guards == {}
 
 
@@ -111,6 +115,15 @@ def test_what_is_replaced_is_written_as_it_is() -> None:
     assert view.load(X, 7) < 8
     view.set_storage(A, 7, 8)
     assert settled(view) == ({}, {X: {7: (0, 7)}}, {X: {7: 8}}, {})
+
+
+def test_what_was_replaced_is_known_as_a_number() -> None:
+    view = view_of(_7=5)
+    view.set_storage(A, 7, 8)
+    assert view.get_storage(A, 7) == 8
+    original = view.get_storage(A, 7, from_journal=False)
+    assert type(original) is int and original == 5
+    assert settled(view)[0] == {X: {7: 5}}
 
 
 def test_what_is_stored_in_another_slot_is_a_number() -> None:
@@ -134,7 +147,7 @@ def test_a_wiped_slot_is_zero_and_what_it_held_is_observed() -> None:
     view = view_of(_7=5)
     old = view.load(X, 7)
     view.delete_account(A)
-    assert view.load(X, 7) == 0
+    assert (view.load(X, 7), view.epoch(X)) == (0, 3)
     view.set_storage(A, 7, old + 1)
     assert settled(view) == ({X: {7: 5}}, {}, {X: {7: 6}}, {})
 
@@ -163,8 +176,12 @@ def test_a_value_that_is_there_is_not_assumed() -> None:
 
 @pytest.mark.parametrize("value", [-1, MAX + 1, "text", None, 1.5])
 def test_what_is_no_word_is_refused_as_ever(value: Any) -> None:
-    with pytest.raises(ValidationError):
-        view_of().set_storage(A, 7, value)
+    said = []
+    for view in (view_of(), FlatState(Ledger())):
+        with pytest.raises(ValidationError) as refusal:
+            view.set_storage(A, 7, value)
+        said.append(refusal.value.args)
+    assert said[0] == said[1]
 
 
 def test_a_sum_beyond_all_words_wraps_where_it_is_stored() -> None:
