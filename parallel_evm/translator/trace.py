@@ -920,9 +920,15 @@ class Trace:
                 self._leave()
         if size.constant is not None:
             self._spend(GAS_COPY * ((size.constant + 31) // 32))
-            if not self._reach(target, size):
-                return None
-            if function == "move" and not self._reach(start, size):
+            if function != "move":
+                is_there = self._reach(target, size)
+            elif target.constant is None or start.constant is None:
+                is_there = True
+                self._reach_by("reach", target, size, start)
+            else:  # in one step, as py-evm does: what it fails with tells how far it had come
+                furthest = target if target.constant >= start.constant else start
+                is_there = self._reach(furthest, size)
+            if not is_there:
                 return None
         else:
             self._reach_by("reach_to_copy", target, size, start if function == "move" else None)

@@ -119,6 +119,8 @@ PROGRAMS = {
     "full to the last word": "6001" * 1022 + "60016001505000",
     "one too many": "6001" * 1023 + "60016001505000",
     "far memory": "6001 7f" + "ff" * 32 + "52",
+    "far copy": "6020 7f" + "ff" * 32 + "610100 5e",
+    "far copy to a place in call data": "6020 7f" + "ff" * 32 + "600035 5e",
     "much memory": "6001 6301000000 52",
 }
 
