@@ -22,15 +22,16 @@ from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.judge import Judge
-from parallel_evm.scheduling.lanes import plan
+from parallel_evm.scheduling.lanes import chains_of, plan, plan_with_coordinator
+from parallel_evm.scheduling.pace import Pace
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
-from parallel_evm.speculation.run import Speculator, remember_sender
+from parallel_evm.speculation.run import Speculator, recover_sender, remember_sender
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, new_speculator
-from parallel_evm.workers.session import BlockJob, Pool, Session
+from parallel_evm.workers.session import BlockJob, Pool, Session, Task
 
 BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
 
@@ -40,6 +41,8 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
+_OWN_SENDERS = 4
+"""The coordinator recovers one of so many times the workers: it has forecasts to make meanwhile."""
 
 
 class Forecasts(Protocol):
@@ -47,7 +50,13 @@ class Forecasts(Protocol):
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Any: ...
 
-    def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None: ...
+    def learn(
+        self,
+        transaction: Any,
+        sender: bytes | None,
+        speculation: Speculation,
+        surprising: bool = False,
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -72,14 +81,17 @@ def execute(
     rules: RuleBook,
     forecasts: Forecasts | None,
     hot_slots: HotSlotBook | None,
+    pace: Pace | None,
     backend: str,
+    choice: str | None,
     wants_report: bool,
 ) -> tuple[BlockResult, BlockReport | None]:
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
     ``state_class`` is the VM's state class as the user configured it; ``forecasts`` is None where
-    nobody speculates. Returns what py-evm's ``apply_all_transactions`` returns, and raises what it
-    raises.
+    nobody speculates. With ``pace``, this process runs a share of the transactions itself, and
+    what they took is noted. Returns what py-evm's ``apply_all_transactions`` returns, and raises
+    what it raises.
     """
     clock = _Clock()
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
@@ -87,7 +99,9 @@ def execute(
     with pool.lock:
         session = pool.open(job)
         try:
-            flow = _Flow(vm, job, base_header, session, pool, rules, forecasts, hot_slots, clock)
+            flow = _Flow(
+                vm, job, base_header, session, pool, rules, forecasts, hot_slots, pace, clock
+            )
             flow.prepare()
             flow.judge_all()
         except Exception:
@@ -100,9 +114,10 @@ def execute(
     rooting = time.perf_counter()
     flow.committed.make_storage_roots()
     clock.roots = time.perf_counter() - rooting
+    flow.note_pace()
     ledger = flow.ledger
     result = ledger.header(), tuple(ledger.receipts), tuple(ledger.computations)
-    return result, flow.report(backend) if wants_report else None
+    return result, flow.report(backend, choice) if wants_report else None
 
 
 def _job(
@@ -150,6 +165,7 @@ class _Flow:
         rules: RuleBook,
         forecasts: Forecasts | None,
         hot_slots: HotSlotBook | None,
+        pace: Pace | None,
         clock: _Clock,
     ) -> None:
         self.committed: MerkleState = vm.state._account_db
@@ -157,14 +173,22 @@ class _Flow:
         self._vm = vm
         self._job = job
         self._session = session
-        self._workers = pool.workers
+        # With `pace` and somebody to share with, this process is one of those that work.
+        self._shares = pace is not None and forecasts is not None
+        self._workers = pool.workers + self._shares
         self._rules = rules
         self._forecasts = forecasts
         self._hot_slots = hot_slots
         self._hot = HotPlan()
+        self._pace = pace
+        self._judging_cpu = 0.0
+        self._mine: frozenset[int] = frozenset()
+        """Transactions that nobody else was given."""
         self._clock = clock
         self._judge = Judge(self.committed)
         self._senders: list[bytes | None] = []
+        self._unknown: frozenset[int] = frozenset()
+        """Transactions whose senders the session was asked for."""
         self._trails = [Trail() for _ in job.transactions]
         self._own: Speculator | None = None
         self._failed = 0
@@ -177,43 +201,59 @@ class _Flow:
     def prepare(self) -> None:
         """Recover senders, and set the workers going where there are any."""
         started = time.perf_counter()
-        self._recover_senders()
-        recovered = time.perf_counter()
-        if self._forecasts is not None:
-            self._send_ahead(self._forecasts)
-        self._clock.senders = recovered - started
-        self._clock.forecast = time.perf_counter() - recovered
-
-    def _recover_senders(self) -> None:
         transactions = self._job.transactions
         self._senders = [vars(transaction).get("sender") for transaction in transactions]
         unknown = [index for index, sender in enumerate(self._senders) if sender is None]
-        if unknown:
-            recovered = self._session.senders(unknown)
-            for index, sender in zip(unknown, recovered, strict=True):
-                self._senders[index] = sender
-                if sender is not None:
-                    remember_sender(transactions[index], sender)
+        # Those that are needed first are recovered here, while the workers see to the others.
+        mine = frozenset(unknown[: len(unknown) // (_OWN_SENDERS * self._workers)])
+        self._session.ask_senders([index for index in unknown if index not in mine])
+        for index in mine:
+            self._senders[index] = recover_sender(transactions[index])
+        self._clock.senders = time.perf_counter() - started
+        self._unknown = frozenset(unknown) - mine
+        if self._forecasts is None:
+            for index in unknown:
+                self._find_sender(index)
+        else:
+            self._send_ahead(self._forecasts)
+        self._clock.forecast = time.perf_counter() - started - self._clock.senders
+
+    def _find_sender(self, index: int) -> bytes | None:
+        """The sender of a transaction, waited for where a worker was asked."""
+        if index in self._unknown:
+            started = time.perf_counter()
+            sender = self._senders[index] = self._session.sender(index)
+            if sender is not None:
+                remember_sender(self._job.transactions[index], sender)
+            self._clock.senders += time.perf_counter() - started
+        return self._senders[index]
 
     def _send_ahead(self, forecaster: Forecasts) -> None:
         """Forecast accesses, lay lanes, set the workers going."""
         forecasts = [
-            forecaster.forecast(index, transaction, sender)
-            for index, (transaction, sender) in enumerate(
-                zip(self._job.transactions, self._senders, strict=True)
-            )
+            forecaster.forecast(index, transaction, self._find_sender(index))
+            for index, transaction in enumerate(self._job.transactions)
         ]
         self._probe(forecaster, forecasts)
-        lanes = plan(forecasts, self._workers)
+        chains = chains_of(forecasts)
+        lanes = plan(forecasts, self._workers, chains)
         if self._hot_slots is not None:
             self._hot = self._hot_slots.plan(
                 forecasts, lanes, lambda key: self.committed.slot(*key)
             )
-            if self._hot.free:
-                lanes = plan(forecasts, self._workers, self._hot.free)
-                self._hot = self._hot.in_lanes(lanes)
-        hints = [forecast.reads for forecast in forecasts]
-        self._session.start(lanes, self._senders, hints, self._hot.tried)
+        if self._hot.free:
+            chains = chains_of(forecasts, self._hot.free)
+        if self._shares:
+            assert self._pace is not None
+            costs = self._pace.costs(self._job.transactions)
+            lanes = plan_with_coordinator(forecasts, self._workers - 1, chains, costs)
+        elif self._hot.free:
+            lanes = plan(forecasts, self._workers, chains)
+        if self._hot.free:
+            self._hot = self._hot.in_lanes(lanes)
+        if self._shares:
+            self._mine = frozenset(lanes.pop())
+        self._session.start(lanes, self._tasks(forecasts))
 
     def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
         """Learn what unknown functions touch from one call of each, and forecast the others anew.
@@ -231,11 +271,9 @@ class _Flow:
         groups = [indices for indices in calls.values() if len(indices) >= _WORTH_PROBING]
         if not groups:
             return
-        hints = [forecast.reads for forecast in forecasts]
         probes = [indices[0] for indices in groups]
-        for index, found in zip(
-            probes, self._session.probe(probes, self._senders, hints), strict=True
-        ):
+        found_of = self._session.probe(probes, self._tasks(forecasts))
+        for index, found in zip(probes, found_of, strict=True):
             self._trails[index].attempts += 1
             if found is not None:
                 self._learn(index, found)
@@ -245,10 +283,18 @@ class _Flow:
                     index, self._job.transactions[index], self._senders[index]
                 )
 
+    def _tasks(self, forecasts: Sequence[Any]) -> list[Task]:
+        hot = self._hot.tried
+        return [
+            Task(sender, forecast.reads, forecast.teaches or index in hot, hot.get(index))
+            for index, (sender, forecast) in enumerate(zip(self._senders, forecasts, strict=True))
+        ]
+
     def _learn(self, index: int, speculation: Speculation) -> None:
         if self._forecasts is not None:
             transaction = self._job.transactions[index]
-            self._forecasts.learn(transaction, self._senders[index], speculation)
+            surprising = self._trails[index].attempts > 1
+            self._forecasts.learn(transaction, self._senders[index], speculation, surprising)
 
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:
         tried = self._hot.tried.get(speculation.index)
@@ -260,6 +306,7 @@ class _Flow:
     #
     def judge_all(self) -> None:
         """Judge every transaction; raise what py-evm raises at the first that it refuses."""
+        started = time.thread_time()
         for index, transaction in enumerate(self._job.transactions):
             if not self.ledger.admits(transaction):
                 self._run_natively(index)
@@ -268,6 +315,10 @@ class _Flow:
                 # A customised VM made a state root between two transactions. What the block has
                 # written is in the tries now, where the judge does not look.
                 self._give_up("a state root was made between transactions")
+                self._run_here(index)
+                continue
+            if index in self._mine:
+                self._session.take_in()
                 self._run_here(index)
                 continue
             waiting = time.perf_counter()
@@ -284,6 +335,7 @@ class _Flow:
                     continue
                 self._send_back(index, speculation)
             self._run_here(index)
+        self._judging_cpu = time.thread_time() - started
 
     def _send_back(self, index: int, speculation: Speculation) -> None:
         judge = self._judge
@@ -339,7 +391,21 @@ class _Flow:
     #
     # Afterwards
     #
-    def report(self, backend: str) -> BlockReport:
+    def note_pace(self) -> None:
+        """How long all this took, for the choice of who runs the next block."""
+        pace, transactions = self._pace, self._job.transactions
+        if pace is None:
+            return
+        seconds = time.perf_counter() - self._clock.started
+        runs = [trail.seconds for trail in self._trails]
+        if not self._shares:
+            pace.note_alone(transactions, runs, seconds)
+            return
+        pace.note_together(transactions, runs, seconds)
+        others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
+        pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)
+
+    def report(self, backend: str, choice: str | None) -> BlockReport:
         clock = self._clock
         seconds = time.perf_counter() - clock.started
         executions = sum(trail.attempts for trail in self._trails)
@@ -361,6 +427,7 @@ class _Flow:
             ),
             worker_cpu_seconds=self._session.worker_cpu,
             fallback=None,
+            choice=choice,
             given_up=self._given_up,
             lost_workers=tuple(self._session.lost),
             transactions=TransactionReports(

@@ -13,7 +13,7 @@ from parallel_evm.report import BlockReport
 
 _LONGEST_DEADLINE: Final = 24 * 3600
 
-BACKENDS: Final = ("serial", "thread", "process")
+BACKENDS: Final = ("auto", "serial", "thread", "process")
 
 
 def _default_workers() -> int:
@@ -32,9 +32,11 @@ class ParallelConfig:
     workers: int = field(default_factory=_default_workers)
     """How many transactions run at the same time. Default: the CPUs this process may use."""
 
-    backend: str = "process"
-    """``process`` (one process per worker), ``thread`` (for free-threaded Python and for tests),
-    or ``serial`` (in this process, one after another)."""
+    backend: str = "auto"
+    """``auto``: this process is one of the workers, the others are processes of their own, and
+    blocks that are not worth their trouble run here alone, as measured. ``process``: every worker
+    is a process of its own, and every block goes to them. ``thread``: the same with threads (for
+    free-threaded Python and for tests). ``serial``: in this process, one after another."""
 
     min_transactions: int = 4
     """Blocks with fewer transactions run in this process by py-evm's own loop: shipping them

@@ -103,6 +103,8 @@ class BlockReport:
     """CPU time spent in worker processes; the coordinator's own is not in it."""
     fallback: str | None
     """Why the block ran in py-evm's own sequential loop; None when it ran in parallel."""
+    choice: str | None = None
+    """Why the block ran with workers or without, where that was left to measurements."""
     given_up: str | None = None
     """Why speculation was called off in the middle of the block; None when it was not. The rest
     of the block then ran in the coordinator."""
@@ -123,6 +125,7 @@ class BlockReport:
             "phases": self.phases.to_dict(),
             "worker_cpu_seconds": self.worker_cpu_seconds,
             "fallback": self.fallback,
+            "choice": self.choice,
             "given_up": self.given_up,
             "lost_workers": list(self.lost_workers),
             "transactions": [transaction.to_dict() for transaction in self.transactions],

@@ -30,10 +30,11 @@ from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
 from parallel_evm.scheduling.hot import HotSlotBook
+from parallel_evm.scheduling.pace import Pace
 from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
-from parallel_evm.workers.local import RuleBook
+from parallel_evm.workers.local import RuleBook, SerialPool
 from parallel_evm.workers.session import CannotServe, Pool
 from parallel_evm.workers.shared import pool_for
 
@@ -54,8 +55,11 @@ class Engine:
             fast_precompiles=config.fast_precompiles,
             translation_cache=folder_of(config.translation_cache) if config.translate else None,
         )
-        self._forecaster = None if config.backend == "serial" else Forecaster()
+        alone = config.backend == "serial" or (config.backend == "auto" and config.workers == 1)
+        self._forecaster = None if alone else Forecaster()
         self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
+        self._pace = Pace() if config.backend == "auto" and not alone else None
+        self._alone = SerialPool()
         self._pool: Pool | None = None
         self._lock = threading.RLock()
 
@@ -90,23 +94,54 @@ class Engine:
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
-            done = execute(
-                vm,
-                transactions,
-                base_header,
-                state_class=vm.sequential_state_class,
-                liberties=self._liberties,
-                pool=self._usable_pool(),
-                rules=self.rules,
-                forecasts=self._forecaster,
-                hot_slots=self._hot_slots,
-                backend=self.config.backend,
-                wants_report=self.config.on_block is not None,
-            )
+            done = self._in_the_way_chosen(vm, transactions, base_header)
             folder = self._liberties.translation_cache
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
             return done
+
+    def _in_the_way_chosen(
+        self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+    ) -> tuple[BlockResult, BlockReport | None]:
+        if self._pace is None:
+            return self._execute_on(self._usable_pool(), vm, transactions, base_header)
+        choice = self._pace.choose(transactions)
+        reason = str(choice)
+        if choice.together:
+            try:
+                return self._execute_on(self._usable_pool(), vm, transactions, base_header, reason)
+            except CannotServe as error:
+                self._pace.note_absence()
+                reason = f"in this process: {error}"
+        return self._execute_on(self._alone, vm, transactions, base_header, reason)
+
+    def _execute_on(
+        self,
+        pool: Pool,
+        vm: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+        choice: str | None = None,
+    ) -> tuple[BlockResult, BlockReport | None]:
+        alone = isinstance(pool, SerialPool)
+        backend = self.config.backend
+        if backend == "auto":
+            backend = "serial" if alone else "process"
+        return execute(
+            vm,
+            transactions,
+            base_header,
+            state_class=vm.sequential_state_class,
+            liberties=self._liberties,
+            pool=pool,
+            rules=self.rules,
+            forecasts=None if alone else self._forecaster,
+            hot_slots=self._hot_slots,
+            pace=self._pace,
+            backend=backend,
+            choice=choice,
+            wants_report=self.config.on_block is not None,
+        )
 
     def _reason_to_fall_back(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI

@@ -25,6 +25,8 @@ from rlp import encode
 from parallel_evm import BlockReport, ParallelConfig, parallelize
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
+from parallel_evm.scheduling.lanes import Costs
+from parallel_evm.scheduling.pace import Choice, Pace
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, Fork, fork
 
 GWEI = 10**9
@@ -474,7 +476,9 @@ class Misled:
         reads = {(self._random.choice(SENDERS), slot) for slot in (-3, 0, 1)}
         return Forecast(index, frozenset(reads), frozenset({(group, 7)}), 21_000, True)
 
-    def learn(self, transaction: Any, sender: bytes | None, speculation: Any) -> None:
+    def learn(
+        self, transaction: Any, sender: bytes | None, speculation: Any, surprising: bool = False
+    ) -> None:
         pass
 
 
@@ -489,6 +493,16 @@ class Laid(Misled):
         return Forecast(index, frozenset(), frozenset({(lane, 7)}), 21_000, True)
 
 
+class Sharing(Pace):
+    """Every block is worth the workers' trouble, and a part of it the coordinator's."""
+
+    def choose(self, transactions: Sequence[Any]) -> Choice:
+        return replace(super().choose(transactions), together=True)
+
+    def costs(self, transactions: Sequence[Any]) -> Costs:
+        return Costs([1.0] * len(transactions), burden=0.0, freight=0.0)
+
+
 def parallel(
     chain_class: Any,
     reports: list[BlockReport],
@@ -496,7 +510,7 @@ def parallel(
     lanes: Sequence[int] | None = None,
     **options: Any,
 ) -> Any:
-    """The chain class parallelized, every block on the parallel path.
+    """The chain class parallelized, every block on the parallel path (``auto`` included).
 
     Lanes are as ``lanes`` says, or at random if ``misled`` (a seed), or as really forecast.
     """
@@ -504,6 +518,8 @@ def parallel(
     settings = {"workers": workers, "backend": "thread", "min_transactions": 1, **options}
     made: Any = parallelize(chain_class, config=ParallelConfig(on_block=reports.append, **settings))
     for _, vm_class in made.vm_configuration:
+        if settings["backend"] == "auto":
+            vm_class.parallel_engine._pace = Sharing()
         if misled is not None:
             vm_class.parallel_engine._forecaster = Misled(misled, settings["workers"] + 1)
         if lanes is not None:

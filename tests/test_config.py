@@ -73,7 +73,7 @@ def test_it_cannot_be_changed() -> None:
 def test_defaults() -> None:
     config = ParallelConfig()
     assert config.workers == len(os.sched_getaffinity(0))
-    assert config.backend == "process"
+    assert config.backend == "auto"
     assert config.min_transactions >= 1
     assert config.on_block is None
     assert config == ParallelConfig()

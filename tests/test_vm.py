@@ -26,6 +26,8 @@ from eth_utils import ValidationError
 from parallel_evm import BlockReport, ParallelConfig, close, parallelize
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.vm import ParallelVM
+from parallel_evm.workers.process import ProcessPool
+from parallel_evm.workers.session import CannotServe
 from parallel_evm.workers.shared import pool, pool_for
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
@@ -907,3 +909,60 @@ def test_disk_full_leaves_the_chain_where_it_was() -> None:
 
 def _acts_without_custom() -> list[Act]:
     return [Act(n, CONTRACTS["counter"]) for n in range(6)]
+
+
+#
+# Left to measurements
+#
+def test_with_one_worker_nothing_is_left_to_choose(clean: None) -> None:
+    reports: list[BlockReport] = []
+    config = ParallelConfig(workers=1, min_transactions=1, on_block=reports.append)
+    assert config.backend == "auto"
+    chain_class = parallelize(SHANGHAI.chain_class, config=config)
+    assert _twice(chain_class, _acts()) == _twice(SHANGHAI.chain_class, _acts())
+    assert {(r.backend, r.workers, r.choice) for r in reports} == {("serial", 1, None)}
+
+
+def test_a_small_block_runs_in_this_process_and_says_why(clean: None) -> None:
+    reports: list[BlockReport] = []
+    config = ParallelConfig(workers=2, min_transactions=1, on_block=reports.append)
+    chain_class = parallelize(SHANGHAI.chain_class, config=config)
+    acts = [Act(0, GHOST, value=1)]
+    assert _twice(chain_class, acts) == _twice(SHANGHAI.chain_class, acts)
+    for report in reports:
+        assert (report.backend, report.workers, report.fallback) == ("serial", 1, None)
+        assert report.choice is not None
+        assert report.choice.startswith("in this process: ")
+        assert report.choice.endswith(" with workers")
+        assert report.to_dict()["choice"] == report.choice
+
+
+def test_where_no_worker_can_be_had_blocks_run_in_this_process(
+    clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(self: ProcessPool) -> Any:
+        asked.append(self)
+        raise CannotServe("no more processes")
+
+    asked: list[ProcessPool] = []
+    monkeypatch.setattr(ProcessPool, "handles", none_left)
+    monkeypatch.setattr("parallel_evm.scheduling.pace._UNKNOWN_TRIP", 0.0)
+    reports: list[BlockReport] = []
+    config = ParallelConfig(workers=2, min_transactions=1, on_block=reports.append)
+    chain_class = parallelize(SHANGHAI.chain_class, config=config)
+    assert _twice(chain_class, _acts()) == _twice(SHANGHAI.chain_class, _acts())
+    assert len(asked) == 1  # and not again for a while
+    assert {(r.backend, r.fallback) for r in reports} == {("serial", None)}
+    assert reports[0].choice == "in this process: no more processes"
+
+
+def test_a_block_that_is_shared_names_its_workers(clean: None) -> None:
+    reports: list[BlockReport] = []
+    chain_class = parallel(SHANGHAI.chain_class, reports, backend="auto", workers=3)
+    assert _twice(chain_class, _acts()) == _twice(SHANGHAI.chain_class, _acts())
+    for report in reports:
+        assert (report.backend, report.workers) == ("process", 3)
+        assert report.choice is not None
+        assert report.choice.startswith("with workers: ")
+    ran = [t.worker for report in reports for t in report.transactions]
+    assert {None, 0, 1} >= set(ran) > {None}

@@ -104,7 +104,7 @@ def measure(
     translation_cache: bool = False,
     progress: Progress = lambda text: None,
 ) -> Measurement:
-    """Measure one workload. ``backend`` None: ``serial`` for one worker, ``process`` for more.
+    """Measure one workload. ``backend`` None: ``serial`` for one worker, ``auto`` for more.
     ``translation_cache``: with what earlier processes have kept on disk.
 
     Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
@@ -186,7 +186,7 @@ def _parallel_chain(
     reports: list[BlockReport] = []
     config = ParallelConfig(
         workers=workers,
-        backend=backend or ("serial" if workers == 1 else "process"),
+        backend=backend or ("serial" if workers == 1 else "auto"),
         min_transactions=1,
         on_block=reports.append,
         translation_cache=translation_cache,

@@ -121,7 +121,7 @@ def measure_mainnet(
     """
     sides = []
     for count in workers:
-        chosen = backend or ("serial" if count == 1 else "process")
+        chosen = backend or ("serial" if count == 1 else "auto")
 
         def hear(result: BlockReplay | Unusable, count: int = count) -> None:
             progress(f"mainnet: {result.source} done, workers: {count}")

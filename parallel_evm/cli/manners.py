@@ -27,6 +27,7 @@ COLUMNS_WITHOUT_TERMINAL = 120
 
 
 class Backend(StrEnum):
+    auto = "auto"
     serial = "serial"
     thread = "thread"
     process = "process"

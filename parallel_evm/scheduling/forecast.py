@@ -61,6 +61,8 @@ class Forecast:
     """False when this function of this contract has not been seen yet."""
     call: Call | None = None
     """The transaction taken apart, where this function has been seen."""
+    teaches: bool = True
+    """Will anything be learned from it, should it run as expected?"""
 
 
 class Forecaster:
@@ -98,7 +100,10 @@ class Forecaster:
         if template is not None:
             call = self._call(sender, to, data)
             expected = template.expect(call)
-            self._asked[index] = _Asked(transaction, to, functions, template, call, expected)
+            teaches = template.is_curious()
+            self._asked[index] = _Asked(
+                transaction, to, functions, template, call, expected, teaches
+            )
             words = template.unfamiliar(call, expected)
             if words:
                 # Another function may know what these arguments stand for; else nobody does, and
@@ -115,6 +120,7 @@ class Forecaster:
                 gas=_INTRINSIC_GAS + template.gas,
                 known=True,
                 call=call,
+                teaches=teaches,
             )
         gas = _INTRINSIC_GAS
         if not to:
@@ -130,8 +136,17 @@ class Forecaster:
         known = not (to and data)
         return Forecast(index, frozenset(reads), frozenset(writes), gas, known)
 
-    def learn(self, transaction: Any, sender: bytes | None, speculation: Speculation) -> None:
-        """Take note of what an accepted transaction really touched."""
+    def learn(
+        self,
+        transaction: Any,
+        sender: bytes | None,
+        speculation: Speculation,
+        surprising: bool = False,
+    ) -> None:
+        """Take note of what an accepted transaction really touched.
+
+        ``surprising``: it had to run again, so something about it was not as expected.
+        """
         outcome = speculation.outcome
         if sender is None or outcome is None:
             return
@@ -145,6 +160,8 @@ class Forecaster:
             if asked is None:
                 return
         template = asked.template
+        if not (asked.teaches or surprising):
+            return
         template.gas += (outcome.gas_used - template.gas) // _AVERAGED
         self._size -= len(template)
         template.learn(
@@ -178,7 +195,7 @@ class Forecaster:
             template.gas = speculation.outcome.gas_used
             self._size += 1
         call = self._call(sender, to, data)
-        return _Asked(transaction, to, functions, template, call, None)
+        return _Asked(transaction, to, functions, template, call, None, True)
 
     def _recall(self, to: bytes) -> dict[bytes, Template]:
         """The functions of a contract, which becomes the one called most recently."""
@@ -203,6 +220,7 @@ class _Asked(NamedTuple):
     template: Template
     call: Call
     expected: Expected | None
+    teaches: bool
 
 
 class _Said(NamedTuple):

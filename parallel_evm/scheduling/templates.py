@@ -37,6 +37,10 @@ _SPARED: Final = 4
 _SEEN_ONCE: Final = 2
 """From this surprise on it is known which constants came only once."""
 
+_KNOWN: Final = 32
+_SAMPLE: Final = 8
+"""After so many calls in a row without any surprise, one in some is looked at."""
+
 _NO_ADDRESS: Final = bytes(12)
 _NO_PREFIX: Final = bytes(8)
 _SMALL: Final = bytes(28)
@@ -342,12 +346,18 @@ class Template:
     address-like arguments that all the calls had in common in which it was touched.
     """
 
-    __slots__ = ("_anchored", "_bundles", "_common", "_home", "_mentions", "_surprises", "gas")
+    __slots__ = (
+        "_anchored", "_asked", "_bundles", "_common", "_home", "_mentions", "_right", "_surprises",
+        "gas",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.gas = 0
         """Gas used by recent calls, averaged."""
         self._surprises = 0
+        self._asked = 0
+        self._right = 0
+        """Calls in a row that touched nothing but what was expected."""
         self._common = _Bundle(frozenset(), None)
         self._bundles: dict[frozenset[bytes], _Bundle] = {frozenset(): self._common}
         # The bundles that have a word in their context, and those that are looked up by it.
@@ -357,6 +367,11 @@ class Template:
 
     def __len__(self) -> int:
         return len(self._home)
+
+    def is_curious(self) -> bool:
+        """Is this call worth learning from? Of a function that is known, one in some is enough."""
+        self._asked += 1
+        return self._right < _KNOWN or self._asked % _SAMPLE == 0
 
     def expect(self, call: Call) -> Expected:
         """The keys that ``call`` will read, and those that it will change."""
@@ -424,6 +439,7 @@ class Template:
         if expected is None or not self._stands(call, expected):
             expected = self.expect(call)
         if self._surprises and expected.reads >= reads and expected.writes >= writes:
+            self._right += 1
             if len(expected.reads) == len(reads) and len(expected.writes) == len(writes):
                 for bundle in expected.bundles:
                     bundle.settle()
@@ -432,6 +448,8 @@ class Template:
             closest.spared += 1
             if closest.spared % _SPARED:
                 return
+        else:
+            self._right = 0
         self._surprises += 1
         if self._surprises <= _SEEN_ONCE:
             self._common.compiled = None

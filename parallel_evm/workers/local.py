@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -18,9 +18,7 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors, recover_sender
 from parallel_evm.state.flat import FlatState
-from parallel_evm.state.guarded import HotSlots
-from parallel_evm.state.keys import Key
-from parallel_evm.workers.session import BlockJob
+from parallel_evm.workers.session import BlockJob, Task
 
 
 def new_speculator(
@@ -56,25 +54,26 @@ class _LocalSession:
 
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
-        self.worker_cpu = 0.0
+        self.worker_cpu = self.running_cpu = 0.0
         self._job = job
         self._rules = rules
         rules(job)  # derived here, so that threads need no lock for it
         self._cancelled = False
 
-    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
-        return [recover_sender(self._job.transactions[index]) for index in indices]
+    def ask_senders(self, indices: Sequence[int]) -> None:
+        pass
 
-    def probe(
-        self,
-        indices: Sequence[int],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-    ) -> list[Speculation | None]:
+    def sender(self, index: int) -> bytes | None:
+        return recover_sender(self._job.transactions[index])
+
+    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
         return [
             new_speculator(self._job, self._rules).run(index, self._job.transactions[index])
             for index in indices
         ]
+
+    def take_in(self) -> None:
+        pass
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -83,13 +82,7 @@ class _LocalSession:
 class SerialSession(_LocalSession):
     """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-        hot: Mapping[int, HotSlots],
-    ) -> None:
+    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
         pass
 
     def result(self, index: int) -> Speculation | None:
@@ -110,22 +103,16 @@ class ThreadSession(_LocalSession):
         self._results: dict[int, Speculation | None] = {}
         self._threads: list[threading.Thread] = []
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-        hot: Mapping[int, HotSlots],
-    ) -> None:
+    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
         for worker, lane in enumerate(lanes):
             if lane:
                 thread = threading.Thread(
-                    target=self._run, args=(worker, lane, hot), name=f"parallel-evm-{worker}"
+                    target=self._run, args=(worker, lane, tasks), name=f"parallel-evm-{worker}"
                 )
                 self._threads.append(thread)
                 thread.start()
 
-    def _run(self, worker: int, lane: Sequence[int], hot: Mapping[int, HotSlots]) -> None:
+    def _run(self, worker: int, lane: Sequence[int], tasks: Sequence[Task]) -> None:
         done = 0
         try:
             speculator = new_speculator(self._job, self._rules)
@@ -133,7 +120,7 @@ class ThreadSession(_LocalSession):
                 if self._cancelled:
                     break
                 transaction = self._job.transactions[index]
-                speculation = speculator.run(index, transaction, hot.get(index))
+                speculation = speculator.run(index, transaction, tasks[index].hot)
                 speculation.worker = worker
                 self._deliver(index, speculation)
                 done += 1

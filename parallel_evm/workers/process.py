@@ -12,11 +12,12 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,16 +27,16 @@ import cloudpickle
 from parallel_evm.errors import PoolClosedError, WorkerLost
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.base import Changes
-from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
 from parallel_evm.workers.interrupts import held_back
-from parallel_evm.workers.session import BlockJob, CannotServe
+from parallel_evm.workers.session import BlockJob, CannotServe, Task
 
 _LOOK_AROUND_SECONDS = 0.5
 """How often signs of life are checked while waiting."""
 _LARGEST_MESSAGE = 1 << 30
+_MAX_HINTED = 1 << 16
 _START_SECONDS = 60.0
 """How long a process may take until its first sign of life (spawn imports everything)."""
 
@@ -67,6 +68,8 @@ class WorkerHandle:
         """Rules that the worker holds, in the order in which it got them."""
         self.versions: dict[bytes, int] = {}
         """Version of each lineage that the worker's replica holds."""
+        self._hinted: dict[bytes, set[Key]] = {}
+        """Keys of each lineage that the worker was told to look at; it need not be told twice."""
 
     def send(self, message: tuple[Any, ...]) -> None:
         self.send_encoded(wire.encode(message))
@@ -92,6 +95,20 @@ class WorkerHandle:
             raise WorkerLost(f"worker {self.number}: answers nonsense ({error})") from error
         self._heard = time.monotonic()
         return message
+
+    def new_to_it(self, lineage: bytes, hints: Iterable[frozenset[Key]]) -> list[Key]:
+        """Those of all ``hints`` that this worker has not been given before."""
+        hinted = self._hinted.setdefault(lineage, set())
+        new = frozenset[Key]().union(*hints) - hinted
+        if len(hinted) + len(new) > _MAX_HINTED:
+            hinted.clear()
+        hinted |= new
+        return list(new)
+
+    def forget(self, lineage: bytes) -> None:
+        """The worker knows nothing of these states any more."""
+        self.versions.pop(lineage, None)
+        self._hinted.pop(lineage, None)
 
     def is_alive(self) -> bool:
         """Is the process there, and has it given a sign of life recently?"""
@@ -223,15 +240,17 @@ class ProcessSession:
 
     def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
         self.lost: list[str] = []
-        self.worker_cpu = 0.0
+        self.worker_cpu = self.running_cpu = 0.0
         self._pool = pool
         self._job = job
         self._results: dict[int, Speculation | None] = {}
-        self._waiting: dict[int, list[int]] = {}
+        self._waiting: dict[int, set[int]] = {}
         """Worker number -> transactions it was given and has not delivered."""
         self._busy: set[int] = set()
         """Workers that owe us a DONE or RECOVERED."""
-        self._recovered: dict[int, Sequence[bytes | None] | None] = {}
+        self._senders: dict[int, bytes | None] = {}
+        self._shares: dict[int, Sequence[int]] = {}
+        """Worker number -> transactions whose senders it has still to tell."""
         self._handles: dict[int, WorkerHandle] = {}
         opening = self._opening()
         try:
@@ -279,8 +298,10 @@ class ProcessSession:
                 raise CannotServe(
                     f"{job.state_class.__name__} cannot be sent to worker processes: {error}"
                 ) from error
-        known = handle.versions.pop(source.lineage, None)
+        known = handle.versions.get(source.lineage)
         missed: list[Changes] | None = None if known is None else source.changes_since(known)
+        if missed is None:
+            handle.forget(source.lineage)
         changes = None if missed is None else [wire.flatten_changes(c) for c in missed]
         message = (
             wire.OPEN, token, rules, context, transactions, written, source.lineage, changes
@@ -296,58 +317,40 @@ class ProcessSession:
             handle.rules[token] = None
             while len(handle.rules) > worker.RULES:
                 del handle.rules[next(iter(handle.rules))]
+        handle.versions.pop(source.lineage, None)
         handle.versions[source.lineage] = source.version
         while len(handle.versions) > worker.REPLICAS:
-            del handle.versions[next(iter(handle.versions))]
+            handle.forget(next(iter(handle.versions)))
 
     #
     # The interface
     #
-    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
+    def ask_senders(self, indices: Sequence[int]) -> None:
         handles = list(self._handles.values())
-        shares: dict[int, Sequence[int]] = {}
         for place, handle in enumerate(handles):
             share = indices[place :: len(handles)]
-            if share and self._ask(handle, (wire.SENDERS, list(share))):
-                shares[handle.number] = share
-        self._pump_until(lambda: not self._busy)
-        found: dict[int, bytes | None] = {}
-        for number, share in shares.items():
-            recovered = self._recovered.pop(number, None)
-            if recovered is not None and len(recovered) == len(share):
-                found.update(zip(share, recovered, strict=True))
+            if share:
+                self._shares[handle.number] = share
+                self._ask(handle, (wire.SENDERS, list(share)))
+
+    def sender(self, index: int) -> bytes | None:
+        if index not in self._senders:
+            self._pump_until(lambda: index in self._senders or not self._busy)
         # A worker that was lost leaves None: the transaction's sender is then recovered again
         # by whoever runs it.
-        return [found.get(index) for index in indices]
+        return self._senders.get(index)
 
-    def probe(
-        self,
-        indices: Sequence[int],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-    ) -> list[Speculation | None]:
+    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
         places = max(1, len(self._handles))
-        self._run([indices[place::places] for place in range(places)], senders, hints, True, {})
+        self._run([indices[place::places] for place in range(places)], tasks, apart=True)
         self._pump_until(lambda: not self._busy)
         return [self._results.pop(index, None) for index in indices]
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-        hot: Mapping[int, HotSlots],
-    ) -> None:
-        self._run(lanes, senders, hints, False, hot)
+    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
+        self._run(lanes, tasks, apart=False)
 
-    def _run(
-        self,
-        lanes: Sequence[Sequence[int]],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-        apart: bool,
-        hot: Mapping[int, HotSlots],
-    ) -> None:
+    def _run(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task], apart: bool) -> None:
+        self._pump_until(lambda: not self._busy)
         idle = [h for h in self._handles.values() if h.number not in self._busy]
         for place, lane in enumerate(lanes):
             if not lane:
@@ -356,13 +359,24 @@ class ProcessSession:
                 self._results.update(dict.fromkeys(lane))
                 continue
             handle = idle[place]
-            keys = list(frozenset[Key]().union(*(hints[index] for index in lane)))
-            self._waiting[handle.number] = list(lane)
-            its_hot = {index: hot[index] for index in lane if index in hot}
-            its_senders = [senders[index] for index in lane]
-            message = (wire.RUN, list(lane), its_senders, keys, apart, its_hot)
-            if not self._ask(handle, message):
+            its_tasks = [tasks[index] for index in lane]
+            keys = handle.new_to_it(self._job.source.lineage, [task.hints for task in its_tasks])
+            hot = {i: task.hot for i, task in zip(lane, its_tasks, strict=True) if task.hot}
+            silent = {i for i, task in zip(lane, its_tasks, strict=True) if not task.teaches}
+            senders = [task.sender for task in its_tasks]
+            self._waiting[handle.number] = set(lane)
+            if not self._ask(handle, (wire.RUN, list(lane), senders, keys, apart, hot, silent)):
                 self._give_up(handle.number)
+
+    def take_in(self) -> None:
+        for number in list(self._busy):
+            handle = self._handles.get(number)
+            while handle is not None and number in self._busy and _readable([handle.conn], 0):
+                try:
+                    self._handle(handle, handle.receive())
+                except WorkerLost as error:
+                    self._lose(handle, error)
+                    handle = None
 
     def result(self, index: int) -> Speculation | None:
         if index not in self._results:
@@ -406,13 +420,13 @@ class ProcessSession:
         self._busy.add(handle.number)
         return True
 
-    def _pump_until(self, satisfied: Any) -> None:
+    def _pump_until(self, satisfied: Callable[[], bool]) -> None:
         """Handle messages until ``satisfied()``; lost workers' debts are cancelled."""
         while not satisfied():
             busy = [self._handles[number] for number in self._busy]
             if not busy:
                 return
-            ready = connection.wait([h.conn for h in busy], timeout=_LOOK_AROUND_SECONDS)
+            ready = _readable([h.conn for h in busy], _LOOK_AROUND_SECONDS)
             for handle in busy:
                 try:
                     if handle.conn in ready:
@@ -439,15 +453,23 @@ class ProcessSession:
                 self._busy.discard(number)
                 handle.owes = False
                 self.worker_cpu += float(message[2])
+                self.running_cpu += float(message[3])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
                     handle.rules.clear()  # whatever it lacked: next time it gets everything
-                    handle.versions.clear()
+                    for lineage in list(handle.versions):
+                        handle.forget(lineage)
                 self._give_up(number)
             elif tag == wire.RECOVERED:
-                self._recovered[number] = _senders(message[1])
-                self._busy.discard(number)
-                handle.owes = False
+                _, senders, is_last = message
+                share = self._shares.pop(number)
+                count = len(_addresses(senders))
+                self._senders.update(zip(share[:count], senders, strict=True))
+                if is_last:
+                    self._busy.discard(number)
+                    handle.owes = False
+                else:
+                    self._shares[number] = share[count:]
             else:
                 raise ValueError(f"unknown message {tag}")
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -476,15 +498,24 @@ class ProcessSession:
         self._pool.discard(handle)
 
 
-def _senders(recovered: Any) -> Sequence[bytes | None] | None:
+def _addresses(senders: Sequence[Any]) -> Sequence[bytes | None]:
     """Raises ValueError for anything but addresses."""
-    if recovered is None:
-        return None
-    for sender in recovered:
+    for sender in senders:
         if sender is not None and not (isinstance(sender, bytes) and len(sender) == 20):
             raise ValueError("senders that are no addresses")
-    senders: Sequence[bytes | None] = recovered
     return senders
+
+
+def _readable(connections: Sequence[Connection], timeout: float) -> Sequence[Any]:
+    """Those that have something to read, or an end. ``timeout``: in seconds."""
+    if not hasattr(select, "poll"):
+        return connection.wait(connections, timeout)
+    # What `wait` does, with an object for every call, takes as long as judging a transfer.
+    poll = select.poll()
+    by_number = {conn.fileno(): conn for conn in connections}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(timeout * 1e3)]
 
 
 def _set_timeouts(conn: Connection, seconds: float) -> None:

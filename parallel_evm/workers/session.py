@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +40,20 @@ class BlockJob:
     ancestors: FetchAncestors
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is told of one transaction, apart from the transaction."""
+
+    sender: bytes | None
+    """None where nobody recovered it: whoever runs the transaction does."""
+    hints: frozenset[Key]
+    """Keys that are probably needed: where state has to be fetched they are fetched together."""
+    teaches: bool = True
+    """Is the speculation to say what was hashed? Forecasts learn from that."""
+    hot: HotSlots | None = None
+    """Slots to run on as linear values."""
+
+
 class Session(Protocol):
     """One block's use of a pool. Not for several threads at once."""
 
@@ -49,35 +63,30 @@ class Session(Protocol):
     worker_cpu: float
     """CPU seconds that processes other than this one spent on the session; complete after close."""
 
-    def senders(self, indices: Sequence[int]) -> list[bytes | None]:
-        """Recover the senders of these transactions; None where the signature is not valid."""
+    running_cpu: float
+    """Those among them that went into transactions: running them and sending what came of it."""
+
+    def ask_senders(self, indices: Sequence[int]) -> None:
+        """Begin to recover the senders of these transactions, the first ones first. Once only."""
         ...
 
-    def probe(
-        self,
-        indices: Sequence[int],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-    ) -> list[Speculation | None]:
+    def sender(self, index: int) -> bytes | None:
+        """One that was asked for, waited for; None where the signature is not valid."""
+        ...
+
+    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
         """Run each of these transactions by itself, on the state before the block.
 
         Only to learn what they touch: the results are not kept, and no lane sees them.
         """
         ...
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        senders: Sequence[bytes | None],
-        hints: Sequence[Iterable[Key]],
-        hot: Mapping[int, HotSlots],
-    ) -> None:
-        """Begin to run each lane's transactions in order.
+    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
+        """Begin to run each lane's transactions in order. ``tasks``: of the whole block."""
+        ...
 
-        ``hints`` are keys, by transaction, that are probably needed: where state has to be
-        fetched they are fetched together. ``hot``, by index: the slots that a transaction should
-        run on as linear values.
-        """
+    def take_in(self) -> None:
+        """Take what has arrived, without waiting: a worker must not have to wait for a reader."""
         ...
 
     def result(self, index: int) -> Speculation | None:

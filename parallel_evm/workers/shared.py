@@ -23,11 +23,14 @@ _process_pools: dict[tuple[int, str | None, float], ProcessPool] = {}
 
 def pool_for(config: ParallelConfig) -> Pool:
     """The pool that serves this configuration; process pools are shared and started lazily."""
-    if config.backend == "serial":
+    processes = config.workers
+    if config.backend == "auto":
+        processes -= 1  # this process is one of them
+    if config.backend == "serial" or not processes:
         return SerialPool()
     if config.backend == "thread":
         return ThreadPool(config.workers)
-    key = (config.workers, config.start_method, config.worker_deadline)
+    key = (processes, config.start_method, config.worker_deadline)
     with _lock:
         pool = _process_pools.get(key)
         if pool is None or not pool.usable:

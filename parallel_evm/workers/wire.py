@@ -27,7 +27,8 @@ effects, lineage, changes since the worker's last block or None to start afresh)
 SENDERS: Final = 1
 """(SENDERS, indices)"""
 RUN: Final = 2
-"""(RUN, indices, senders, hints, whether each runs by itself, hot slots by index)"""
+"""(RUN, indices, senders, hints, whether each runs by itself, hot slots by index, indices of those
+that need not say what was hashed)"""
 ANSWER: Final = 3
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
 CANCEL: Final = 4
@@ -35,13 +36,13 @@ STOP: Final = 5
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, senders or None where the block could not be taken)"""
+"""(RECOVERED, the next senders, whether these were the last)"""
 RESULTS: Final = 11
 """(RESULTS, flattened speculations)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or why the rest of the lane was not run, CPU seconds since OPEN)"""
+"""(DONE, None or why the rest of the lane was not run, CPU seconds since OPEN, and of this RUN)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
@@ -38,6 +38,8 @@ IDLE_SECONDS = 0.02
 """A worker that nobody has called for so long has time to save its translations."""
 FLUSH_SECONDS = 0.004
 """Results are sent together, but not held back for longer than this."""
+SENDERS_AT_ONCE = 16
+"""So many are sent together: who waits for them has to do with the first ones already."""
 REPLICAS = 4
 """Chains whose state a worker remembers at the same time."""
 
@@ -105,10 +107,7 @@ class Worker:
             if tag == wire.OPEN:
                 self._open(*message[1:])
             elif tag == wire.SENDERS:
-                recovered = None
-                if self._failure is None:
-                    recovered = [recover_sender(self._transactions[i]) for i in message[1]]
-                self._send((wire.RECOVERED, recovered))
+                self._recover(message[1])
             elif tag == wire.RUN:
                 self._run(*message[1:])
             elif tag == wire.STOP:
@@ -194,6 +193,15 @@ class Worker:
             # The coordinator learns of it at the next request; the block does not depend on us.
             self._failure = f"could not take the block: {error!r}"
 
+    def _recover(self, indices: Sequence[int]) -> None:
+        if self._failure is not None:
+            self._send((wire.RECOVERED, (), True))
+            return
+        for start in range(0, len(indices), SENDERS_AT_ONCE):
+            end = start + SENDERS_AT_ONCE
+            senders = [recover_sender(self._transactions[index]) for index in indices[start:end]]
+            self._send((wire.RECOVERED, senders, end >= len(indices)))
+
     def _run(
         self,
         indices: Sequence[int],
@@ -201,7 +209,9 @@ class Worker:
         hints: Sequence[Any],
         apart: bool,
         hot: Mapping[int, HotSlots],
+        silent: Container[int],
     ) -> None:
+        started = time.process_time()
         reason = self._failure
         pending: list[tuple[Any, ...]] = []
         flushed = time.perf_counter()
@@ -222,6 +232,8 @@ class Worker:
                     speculation = self._speculator.run(index, transaction, hot.get(index))
                     if apart:
                         self._speculator = self._new_speculator()
+                    if index in silent:
+                        speculation.preimages = None
                     pending.append(wire.flatten(speculation))
                     now = time.perf_counter()
                     if now - flushed > FLUSH_SECONDS:
@@ -233,7 +245,8 @@ class Worker:
                 reason = f"failed: {error!r}"
                 self._speculator = None  # its lane may hold what was never delivered
         self._flush(pending)
-        self._send((wire.DONE, reason, time.process_time() - self._cpu))
+        now = time.process_time()
+        self._send((wire.DONE, reason, now - self._cpu, now - started))
 
     def _new_speculator(self) -> Speculator:
         """On a new lane: the state before the block's first transaction."""

@@ -8,7 +8,7 @@ from typing import Any
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
-from parallel_evm.scheduling.lanes import plan
+from parallel_evm.scheduling.lanes import chains_of, plan
 from parallel_evm.scheduling.templates import call_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects
@@ -97,7 +97,9 @@ def test_what_several_read_and_change_is_tried_in_order() -> None:
     key, _ = balance_of(SHOPS[0])
     assert hot.tried == {index: {key: False} for index in range(3)}
     assert hot.free == frozenset()
-    assert sorted(map(len, plan(market.forecasts(), 2, hot.free))) == [1, 3]
+    assert sorted(
+        map(len, plan(market.forecasts(), 2, chains_of(market.forecasts(), hot.free)))
+    ) == [1, 3]
 
 
 def test_some_tries_are_enough() -> None:
@@ -121,7 +123,7 @@ def test_what_dissolved_orders_nobody() -> None:
     market.end(market.plan())
     hot = market.plan()
     assert hot.free == {balance_of(SHOPS[0])[0]}
-    assert plan(market.forecasts(), 2, hot.free) == [[0, 2], [1, 3]]
+    assert plan(market.forecasts(), 2, chains_of(market.forecasts(), hot.free)) == [[0, 2], [1, 3]]
 
 
 def test_what_dissolved_says_the_same_of_other_arguments() -> None:

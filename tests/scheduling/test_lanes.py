@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.scheduling.forecast import Forecast
-from parallel_evm.scheduling.lanes import plan
+from parallel_evm.scheduling.lanes import Costs, chains_of, plan, plan_with_coordinator
 from parallel_evm.state.keys import BALANCE, NONCE, Key
 
 ALICE, BOB, POOL = b"\xaa" * 20, b"\xbb" * 20, b"\xcc" * 20
@@ -168,6 +168,68 @@ def test_a_long_chain_is_planned_without_deep_recursion() -> None:
 def test_what_is_free_orders_nobody() -> None:
     paying = [forecast(i, {(POOL, 1)}, {(POOL, 1), (SENDERS[i], NONCE)}) for i in range(4)]
     assert plan(paying, 2) == [[0, 1, 2, 3], []]
-    assert plan(paying, 2, frozenset({(POOL, 1)})) == [[0, 2], [1, 3]]
+    assert plan(paying, 2, chains_of(paying, frozenset({(POOL, 1)}))) == [[0, 2], [1, 3]]
     both = [forecast(i, set(), {(POOL, 1), (POOL, 2)}) for i in range(2)]
-    assert plan(both, 2, frozenset({(POOL, 1)})) == [[0, 1], []]
+    assert plan(both, 2, chains_of(both, frozenset({(POOL, 1)}))) == [[0, 1], []]
+
+
+#
+# With a lane of the coordinator's own
+#
+@given(forecasts, st.integers(1, 4), st.floats(0, 3), st.floats(0, 3))
+def test_the_coordinators_lane_is_one_of_them(
+    block: list[Forecast], workers: int, burden: float, freight: float
+) -> None:
+    chains = chains_of(block)
+    costs = Costs([forecast.gas / 1e9 for forecast in block], burden, freight)
+    lanes = plan_with_coordinator(block, workers, chains, costs)
+    assert len(lanes) == workers + 1
+    assert sorted(index for lane in lanes for index in lane) == [f.index for f in block]
+    where = lane_of(lanes)
+    for chain in chains:
+        assert len({where[block[position].index] for position in chain}) == 1
+
+
+def alone(count: int) -> list[Forecast]:
+    return [forecast(index, set(), set()) for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("burden", "freight", "own"),
+    [
+        (0.0, 0.0, 50),  # nothing else to do: half of them
+        (0.5, 0.0, 25),  # 25 runs and 50 units of duty are what the worker needs for 75
+        (1.0, 0.0, 0),  # the duty alone takes as long as all runs
+        (9.0, 0.0, 0),
+        (0.0, 1.0, 66),  # a worker needs twice as long for each
+    ],
+)
+def test_the_coordinator_runs_what_workers_have_no_time_for(
+    burden: float, freight: float, own: int
+) -> None:
+    lanes = plan_with_coordinator(
+        alone(100), 1, chains_of(alone(100)), Costs([1.0] * 100, burden, freight)
+    )
+    assert len(lanes[-1]) == pytest.approx(own, abs=1)
+
+
+def test_the_coordinators_share_falls_with_the_workers() -> None:
+    shares = [
+        len(
+            plan_with_coordinator(
+                alone(120), workers, chains_of(alone(120)), Costs([1.0] * 120, 0.25, 0.0)
+            )[-1]
+        )
+        for workers in (1, 2, 4, 8)
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 40
+    assert shares[-1] == 0
+
+
+def test_expected_seconds_count_not_gas() -> None:
+    block = alone(3)
+    lanes = plan_with_coordinator(
+        block, 1, chains_of(block), Costs([2.0, 1.0, 1.0], burden=0.0, freight=0.0)
+    )
+    assert lanes == [[0], [1, 2]]

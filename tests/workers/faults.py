@@ -647,6 +647,7 @@ class Bench:
         self.expected = expected(scenario, transactions, blocks, seed)
         self._config = ParallelConfig(
             workers=WORKERS,
+            backend="process",
             min_transactions=1,
             worker_deadline=fault.deadline,
             on_block=self.reports.append,

@@ -226,9 +226,9 @@ def answering(
             if message[0] == moment:
                 reply(conn, message)
             elif message[0] == wire.SENDERS:
-                conn.send_bytes(wire.encode((wire.RECOVERED, None)))
+                conn.send_bytes(wire.encode((wire.RECOVERED, (), True)))
             elif message[0] == wire.RUN:
-                conn.send_bytes(wire.encode((wire.DONE, None, 0.0)))
+                conn.send_bytes(wire.encode((wire.DONE, None, 0.0, 0.0)))
 
     return main
 
@@ -263,18 +263,19 @@ NONSENSE: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "result of nothing": (wire.RUN, _says_of_first(*[None] * 11)),
     "outcome of nothing": (wire.RUN, _says_of_first(*[{}] * 7, (), 0.0, None, None)),
     "done missing": (wire.RUN, _says(wire.DONE)),
-    "done too early": (wire.RUN, _says(wire.DONE, None, 0.0)),
-    "done at no time": (wire.RUN, _says(wire.DONE, None, "x")),
+    "done too early": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0)),
+    "done at no time": (wire.RUN, _says(wire.DONE, None, "x", 0.0)),
     "fetch of nothing": (wire.RUN, _says(wire.FETCH, 5)),
     "fetch of the unknown": (wire.RUN, _says(wire.FETCH, [(1, 2, 3, 4)])),
-    "senders instead": (wire.RUN, _says(wire.RECOVERED, [])),
+    "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], False)),
     "senders missing": (wire.SENDERS, _says(wire.RECOVERED)),
-    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5)),
+    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5, True)),
     "senders no addresses": (
         wire.SENDERS,
-        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]))(conn, message),
+        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]), True)(conn, message),
     ),
-    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [])),
+    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [], True)),
+    "too many senders": (wire.SENDERS, _says(wire.RECOVERED, [None] * 9999, True)),
     "end of program": (wire.RUN, lambda *_: os._exit(3)),
     "end of program at once": (wire.OPEN, lambda *_: os._exit(0)),
     "pipe closed": (wire.RUN, lambda conn, _: os.close(conn.fileno())),
@@ -292,7 +293,7 @@ QUICKLY = (
     "pipe closed",
 )
 # These are lies that a worker could also tell the truth with: nobody is lost.
-HARMLESS = {"done too early", "too few senders", "senders instead"}
+HARMLESS = {"done too early", "too few senders"}
 
 
 def _marks(what: str) -> list[Any]:

@@ -99,8 +99,8 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
     subject._replica = Replica(lambda wants: [])
     subject._transactions = [object(), object()]
     monkeypatch.setattr(subject, "_new_speculator", Failing)
-    subject._run([0], [None], [], True, {})
-    subject._run([1], [None], [], False, {})
+    subject._run([0], [None], [], True, {}, ())
+    subject._run([1], [None], [], False, {}, ())
     assert [message[0] for message in conn.heard] == [wire.DONE, wire.DONE]
     assert used[0] is not used[1]
 
