@@ -430,7 +430,7 @@ def test_what_fuzz_finds_can_be_run_again(
 def test_an_interrupt_ends_it_and_all_of_its_workers(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "parallel_evm.cli", "fuzz", "--seconds", "600"]
     running = subprocess.Popen(
-        [*command, "--workers", "2", "--save", str(tmp_path / "found")],
+        [*command, "--backend", "process", "--workers", "2", "--save", str(tmp_path / "found")],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
