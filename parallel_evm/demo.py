@@ -76,12 +76,15 @@ def demonstrate(
     seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Demonstration:
-    """Run the demonstration. The second of two blocks is the one that is timed and compared."""
+    """Run the demonstration. The second of two blocks is the one that is timed and compared.
+
+    ``backend`` None: ``process``.
+    """
     use_fast_keccak()
     reports: list[BlockReport] = []
-    given = {"workers": workers, "backend": backend}
     config = ParallelConfig(
-        **{k: v for k, v in given.items() if v is not None},  # type: ignore[arg-type]
+        workers=ParallelConfig().workers if workers is None else workers,
+        backend=backend or "process",  # in parallel, whether or not that is the fastest here
         min_transactions=1,
         on_block=reports.append,
     )

@@ -20,6 +20,7 @@ from rich.table import Table
 from web3 import Web3
 from web3.contract import Contract
 
+from parallel_evm import ParallelConfig
 from parallel_evm.report import BlockReport
 from parallel_evm.web3 import ParallelTesterProvider
 
@@ -80,7 +81,9 @@ class Exchange:
 def main(traders: int = 100, workers: int = 2) -> None:
     """Deploy, deposit, and swap from TRADERS accounts in one block."""
     console = Console()
-    provider = ParallelTesterProvider(workers=workers, num_accounts=traders + 1)
+    # Every block in parallel, also where `auto`, the default, finds it faster not to.
+    config = ParallelConfig(workers=workers, backend="process")
+    provider = ParallelTesterProvider(config=config, num_accounts=traders + 1)
     w3 = Web3(provider)
     owner, *people = w3.eth.accounts
 

@@ -251,7 +251,8 @@ def fuzz(
 def _subject(workers: int | None, backend: Backend | None) -> Iterator[Parallel]:
     """The executor as it was asked for; its workers are gone at the end, whatever happened."""
     default = ParallelConfig()
-    chosen = default.backend if backend is None else backend.value
+    # Not `auto`, which would run most of these small blocks in this process: nothing to compare.
+    chosen = "process" if backend is None else backend.value
     with closing(Parallel(workers or default.workers, chosen)) as subject:
         yield subject
 

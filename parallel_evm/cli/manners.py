@@ -73,7 +73,9 @@ WorkersOption = Annotated[
 ]
 BackendOption = Annotated[
     Backend | None,
-    typer.Option("--backend", help="Where transactions run. Default: process."),
+    typer.Option(
+        "--backend", help="Where transactions run. Default: process to compare, auto to bench."
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 JsonFileOption = Annotated[

@@ -23,7 +23,8 @@ UNIT = 10**18
 
 @pytest.fixture
 def provider() -> ParallelTesterProvider:
-    return ParallelTesterProvider(workers=2, num_accounts=20)
+    config = ParallelConfig(workers=2, backend="process")
+    return ParallelTesterProvider(config=config, num_accounts=20)
 
 
 @pytest.fixture
