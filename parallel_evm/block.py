@@ -23,7 +23,7 @@ from parallel_evm.report import BlockReport, Conflict, Phases
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.judge import Judge
 from parallel_evm.scheduling.lanes import chains_of, plan, plan_with_coordinator
-from parallel_evm.scheduling.pace import Pace
+from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, recover_sender, remember_sender
@@ -41,8 +41,8 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
-_OWN_SENDERS = 4
-"""The coordinator recovers one of so many times the workers: it has forecasts to make meanwhile."""
+_OWN_SENDERS = {Way.ASSISTED: 0.1, Way.TOGETHER: 0.5}
+"""What share of its part of the signatures the coordinator recovers: it has other things to do."""
 
 
 class Forecasts(Protocol):
@@ -83,24 +83,25 @@ def execute(
     hot_slots: HotSlotBook | None,
     pace: Pace | None,
     backend: str,
-    choice: str | None,
+    choice: Choice | None,
     wants_report: bool,
 ) -> tuple[BlockResult, BlockReport | None]:
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
     ``state_class`` is the VM's state class as the user configured it; ``forecasts`` is None where
-    nobody speculates. With ``pace``, this process runs a share of the transactions itself, and
-    what they took is noted. Returns what py-evm's ``apply_all_transactions`` returns, and raises
-    what it raises.
+    nobody speculates. With ``choice``, this process is one of those that work on the block, and
+    what that took is noted by ``pace``. Returns what py-evm's ``apply_all_transactions`` returns,
+    and raises what it raises.
     """
     clock = _Clock()
+    way = None if choice is None else choice.way
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
     job = _job(vm, transactions, state_class, liberties)
     with pool.lock:
         session = pool.open(job)
         try:
             flow = _Flow(
-                vm, job, base_header, session, pool, rules, forecasts, hot_slots, pace, clock
+                vm, job, base_header, session, pool, rules, forecasts, hot_slots, pace, way, clock
             )
             flow.prepare()
             flow.judge_all()
@@ -117,7 +118,9 @@ def execute(
     flow.note_pace()
     ledger = flow.ledger
     result = ledger.header(), tuple(ledger.receipts), tuple(ledger.computations)
-    return result, flow.report(backend, choice) if wants_report else None
+    return result, flow.report(
+        backend, None if choice is None else str(choice)
+    ) if wants_report else None
 
 
 def _job(
@@ -166,6 +169,7 @@ class _Flow:
         forecasts: Forecasts | None,
         hot_slots: HotSlotBook | None,
         pace: Pace | None,
+        way: Way | None,
         clock: _Clock,
     ) -> None:
         self.committed: MerkleState = vm.state._account_db
@@ -173,9 +177,8 @@ class _Flow:
         self._vm = vm
         self._job = job
         self._session = session
-        # With `pace` and somebody to share with, this process is one of those that work.
-        self._shares = pace is not None and forecasts is not None
-        self._workers = pool.workers + self._shares
+        self._way = way
+        self._workers = pool.workers + (way in (Way.ASSISTED, Way.TOGETHER))
         self._rules = rules
         self._forecasts = forecasts
         self._hot_slots = hot_slots
@@ -205,22 +208,20 @@ class _Flow:
         self._senders = [vars(transaction).get("sender") for transaction in transactions]
         unknown = [index for index, sender in enumerate(self._senders) if sender is None]
         # Those that are needed first are recovered here, while the workers see to the others.
-        mine = frozenset(unknown[: len(unknown) // (_OWN_SENDERS * self._workers)])
+        share = 0.0 if self._way is None else _OWN_SENDERS.get(self._way, 0.0)
+        mine = frozenset(unknown[: int(share * len(unknown) / self._workers)])
         self._session.ask_senders([index for index in unknown if index not in mine])
         for index in mine:
             self._senders[index] = recover_sender(transactions[index])
         self._clock.senders = time.perf_counter() - started
         self._unknown = frozenset(unknown) - mine
-        if self._forecasts is None:
-            for index in unknown:
-                self._find_sender(index)
-        else:
+        if self._forecasts is not None:
             self._send_ahead(self._forecasts)
         self._clock.forecast = time.perf_counter() - started - self._clock.senders
 
     def _find_sender(self, index: int) -> bytes | None:
         """The sender of a transaction, waited for where a worker was asked."""
-        if index in self._unknown:
+        if index in self._unknown and self._senders[index] is None:
             started = time.perf_counter()
             sender = self._senders[index] = self._session.sender(index)
             if sender is not None:
@@ -243,7 +244,7 @@ class _Flow:
             )
         if self._hot.free:
             chains = chains_of(forecasts, self._hot.free)
-        if self._shares:
+        if self._way is Way.TOGETHER:
             assert self._pace is not None
             costs = self._pace.costs(self._job.transactions)
             lanes = plan_with_coordinator(forecasts, self._workers - 1, chains, costs)
@@ -251,7 +252,7 @@ class _Flow:
             lanes = plan(forecasts, self._workers, chains)
         if self._hot.free:
             self._hot = self._hot.in_lanes(lanes)
-        if self._shares:
+        if self._way is Way.TOGETHER:
             self._mine = frozenset(lanes.pop())
         self._session.start(lanes, self._tasks(forecasts))
 
@@ -360,6 +361,7 @@ class _Flow:
         if self._own is None:
             self._own = new_speculator(self._job, self._rules, self.committed)
         self.committed.index = index
+        self._find_sender(index)
         speculation = self._own.run(index, self._job.transactions[index])
         self._clock.speculate += speculation.seconds
         self._trails[index].attempts += 1
@@ -393,15 +395,14 @@ class _Flow:
     #
     def note_pace(self) -> None:
         """How long all this took, for the choice of who runs the next block."""
-        pace, transactions = self._pace, self._job.transactions
-        if pace is None:
+        pace, way, transactions = self._pace, self._way, self._job.transactions
+        if pace is None or way is None:
             return
         seconds = time.perf_counter() - self._clock.started
         runs = [trail.seconds for trail in self._trails]
-        if not self._shares:
-            pace.note_alone(transactions, runs, seconds)
+        pace.note(way, transactions, runs, seconds)
+        if way is not Way.TOGETHER:
             return
-        pace.note_together(transactions, runs, seconds)
         others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
         pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar, cast
 
 from eth.abc import BlockHeaderAPI, ChainAPI, SignedTransactionAPI, VirtualMachineAPI
@@ -30,7 +31,7 @@ from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster
 from parallel_evm.scheduling.hot import HotSlotBook
-from parallel_evm.scheduling.pace import Pace
+from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
@@ -105,15 +106,15 @@ class Engine:
     ) -> tuple[BlockResult, BlockReport | None]:
         if self._pace is None:
             return self._execute_on(self._usable_pool(), vm, transactions, base_header)
-        choice = self._pace.choose(transactions)
-        reason = str(choice)
-        if choice.together:
+        knows = all("sender" in vars(transaction) for transaction in transactions)
+        choice = self._pace.choose(transactions, knows_senders=knows)
+        if choice.way is not Way.ALONE:
             try:
-                return self._execute_on(self._usable_pool(), vm, transactions, base_header, reason)
+                return self._execute_on(self._usable_pool(), vm, transactions, base_header, choice)
             except CannotServe as error:
                 self._pace.note_absence()
-                reason = f"in this process: {error}"
-        return self._execute_on(self._alone, vm, transactions, base_header, reason)
+                choice = replace(choice, way=Way.ALONE, why=str(error))
+        return self._execute_on(self._alone, vm, transactions, base_header, choice)
 
     def _execute_on(
         self,
@@ -121,12 +122,15 @@ class Engine:
         vm: Any,
         transactions: Sequence[SignedTransactionAPI],
         base_header: BlockHeaderAPI,
-        choice: str | None = None,
+        choice: Choice | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
-        alone = isinstance(pool, SerialPool)
+        speculates = not isinstance(pool, SerialPool)
         backend = self.config.backend
-        if backend == "auto":
-            backend = "serial" if alone else "process"
+        if choice is not None:
+            speculates = choice.way is Way.TOGETHER
+            backend = "process" if speculates else "serial"
+        elif backend == "auto":
+            backend = "serial"  # of one worker
         return execute(
             vm,
             transactions,
@@ -135,7 +139,7 @@ class Engine:
             liberties=self._liberties,
             pool=pool,
             rules=self.rules,
-            forecasts=None if alone else self._forecaster,
+            forecasts=self._forecaster if speculates else None,
             hot_slots=self._hot_slots,
             pace=self._pace,
             backend=backend,

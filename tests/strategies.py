@@ -26,7 +26,7 @@ from parallel_evm import BlockReport, ParallelConfig, parallelize
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.lanes import Costs
-from parallel_evm.scheduling.pace import Choice, Pace
+from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, Fork, fork
 
 GWEI = 10**9
@@ -493,11 +493,15 @@ class Laid(Misled):
         return Forecast(index, frozenset(), frozenset({(lane, 7)}), 21_000, True)
 
 
-class Sharing(Pace):
-    """Every block is worth the workers' trouble, and a part of it the coordinator's."""
+class Bound(Pace):
+    """Every block goes this way, and the coordinator runs as much of it as the workers."""
 
-    def choose(self, transactions: Sequence[Any]) -> Choice:
-        return replace(super().choose(transactions), together=True)
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        self._way = way
+
+    def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
+        return replace(super().choose(transactions, knows_senders), way=self._way)
 
     def costs(self, transactions: Sequence[Any]) -> Costs:
         return Costs([1.0] * len(transactions), burden=0.0, freight=0.0)
@@ -508,9 +512,10 @@ def parallel(
     reports: list[BlockReport],
     misled: int | None = None,
     lanes: Sequence[int] | None = None,
+    way: Way = Way.TOGETHER,
     **options: Any,
 ) -> Any:
-    """The chain class parallelized, every block on the parallel path (``auto`` included).
+    """The chain class parallelized, every block on the parallel path (``auto``: in this way).
 
     Lanes are as ``lanes`` says, or at random if ``misled`` (a seed), or as really forecast.
     """
@@ -519,7 +524,7 @@ def parallel(
     made: Any = parallelize(chain_class, config=ParallelConfig(on_block=reports.append, **settings))
     for _, vm_class in made.vm_configuration:
         if settings["backend"] == "auto":
-            vm_class.parallel_engine._pace = Sharing()
+            vm_class.parallel_engine._pace = Bound(way)
         if misled is not None:
             vm_class.parallel_engine._forecaster = Misled(misled, settings["workers"] + 1)
         if lanes is not None:

@@ -1,39 +1,56 @@
 """Pace: is a block worth the workers' trouble, and which share of it is the coordinator's?
 
-Responsible for: what calls cost in this process, what blocks of such calls cost with workers, both
-as measured, the choice between the two that follows for the next block, and `Costs` for its lanes.
+Responsible for: what calls cost in this process, what blocks of such calls cost in other ways, both
+as measured, the choice of a way for the next block, and `Costs` for its lanes.
 Talks to: nobody. It is told times and answers with a `Choice`, which a report can name.
 Never: changes what a block results in; a wrong choice costs time.
 
-A call is known by its contract and selector, and everything is an average in which the latest
-quarter counts. What a block costs with workers is remembered as a ratio to what it would cost
-alone, for its calls and for its size (in powers of two of a millisecond): what has to be sent and
-waited for in any case is little for a large block and too much for a small one.
+A call is known by its contract and selector. What it costs in another way than alone is remembered
+as a ratio, for blocks of about the same size (in powers of two of a millisecond): what has to be
+sent and waited for in any case is little for a large block and too much for a small one.
+
+A way that promises something is given a trial of a few blocks, since workers have to learn and to
+translate first; then the fastest is kept, and the others get another trial ever later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final
 
 from parallel_evm.scheduling.lanes import Costs
 
 _LATEST: Final = 0.25
+"""How much the latest measurement counts in an average."""
 _UNKNOWN_SECONDS: Final = {False: 0.0002, True: 0.002}
 """For what was never measured: plain transfers, and calls (which may have to be translated)."""
-_UNKNOWN_RATIO: Final = 0.8
 _UNKNOWN_TRIP: Final = 0.004
-"""Seconds on top of it. Optimistic for large blocks, so that workers get a chance."""
+"""Seconds that a way with workers is expected to lose, before anybody measured it."""
+_LOYALTY: Final = 0.05
+"""Another way must be better by this share: two ways that are alike do not alternate."""
+_TRIAL: Final = 3
+"""Blocks. In a trial only the last one counts."""
+_FIRST_RETRY: Final = 32
+_LAST_RETRY: Final = 2048
+"""After so many blocks another way is tried again."""
 _UNKNOWN_BURDEN: Final = 0.5
 _UNKNOWN_FREIGHT: Final = 0.2
-_LOYALTY: Final = 0.05
-"""The other way must be better by this share: two ways that are alike do not alternate."""
-_FIRST_RETRY: Final = 16
-_LAST_RETRY: Final = 1024
-"""After so many blocks alone workers are measured again, each time later."""
 _MAX_CALLS: Final = 1 << 14
 _ADDRESS_BYTES: Final = 20
+
+
+class Way(StrEnum):
+    """How a block can run."""
+
+    ALONE = "in this process"
+    ASSISTED = "in this process, senders recovered by workers"
+    TOGETHER = "with workers"
+
+
+_UNKNOWN_RATIO: Final[Mapping[Way, float]] = {Way.ALONE: 1.0, Way.ASSISTED: 0.9, Way.TOGETHER: 0.8}
+"""Optimistic for large blocks, so that workers get a trial."""
 
 
 @dataclass(slots=True)
@@ -42,36 +59,45 @@ class _Rate:
 
     seconds: float
     """To run it, without what is the same for every transaction."""
-    ratios: dict[int, float] = field(default_factory=dict)
-    """By size of the block: its seconds with workers to its seconds alone."""
+    ratios: dict[tuple[int, Way], float] = field(default_factory=dict)
+    """By size of the block: its seconds in this way to its seconds alone."""
 
 
 @dataclass(slots=True)
 class _Habit:
-    """What was chosen for blocks of one size."""
+    """What is done with blocks of one size."""
 
-    together: bool = True
-    returned: bool = False
-    """Is this the first block with workers for a while? What was measured before is outdated."""
-    alone_since: int = 0
-    retry: int = _FIRST_RETRY
+    rest: float = 0.0
+    """Seconds per transaction of such a block alone that no transaction's run accounts for."""
+    way: Way = Way.ALONE
+    trial: int = 1
+    """So many more blocks go the same way, whatever they show."""
+    blocks: int = 0
+    again: dict[Way, int] = field(default_factory=dict)
+    """The block at which a way that was given up gets its next trial."""
+    pause: dict[Way, int] = field(default_factory=dict)
+    """How long it waited for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How a block is to run, and why."""
 
-    together: bool
-    """With workers."""
-    alone_seconds: float
-    together_seconds: float
-    """What both were expected to take."""
+    way: Way
+    seconds: Mapping[Way, float]
+    """What each way is expected to take."""
+    why: str | None = None
+    """Why it had to be this way, if it was no choice."""
 
     def __str__(self) -> str:
-        alone, together = self.alone_seconds * 1e3, self.together_seconds * 1e3
-        if self.together:
-            return f"with workers: {together:.1f} ms expected, {alone:.1f} ms in this process"
-        return f"in this process: {alone:.1f} ms expected, {together:.1f} ms with workers"
+        if self.why is not None:
+            return f"{self.way}: {self.why}"
+        others = ", ".join(
+            f"{seconds * 1e3:.1f} ms {way}"
+            for way, seconds in self.seconds.items()
+            if way is not self.way
+        )
+        return f"{self.way}: {self.seconds[self.way] * 1e3:.1f} ms expected; {others}"
 
 
 class Pace:
@@ -79,8 +105,6 @@ class Pace:
 
     def __init__(self) -> None:
         self._rates: dict[bytes, _Rate] = {}
-        self._rest = 0.0
-        """Seconds per transaction of a block alone that no transaction's run accounts for."""
         self._habits: dict[int, _Habit] = {}
         self._absent = 0
         """Blocks for which workers need not be asked for."""
@@ -88,33 +112,33 @@ class Pace:
         self._burden = _UNKNOWN_BURDEN
         self._freight = _UNKNOWN_FREIGHT
 
-    def choose(self, transactions: Sequence[Any]) -> Choice:
-        """For the next block."""
+    def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
+        """For the next block. ``knows_senders``: nobody has to recover them."""
         calls = [_call(transaction) for transaction in transactions]
-        times = [self._rest + self._seconds(call) for call in calls]
-        alone = sum(times)
-        size = _size(alone)
-        unknown = _UNKNOWN_RATIO + _UNKNOWN_TRIP / alone if alone else 1.0
-        rates = map(self._rates.get, calls)
-        together = sum(
-            seconds * (rate.ratios.get(size, unknown) if rate else unknown)
-            for seconds, rate in zip(times, rates, strict=True)
-        )
-        habit = self._habits.setdefault(size, _Habit())
-        if habit.together:
-            habit.together = together < alone * (1 + _LOYALTY)
-        else:
-            habit.alone_since += 1
-            again = habit.alone_since >= habit.retry
-            habit.together = again or together < alone * (1 - _LOYALTY)
-        if habit.together and habit.alone_since:
-            habit.alone_since = 0
-            habit.retry = min(2 * habit.retry, _LAST_RETRY)
-            habit.returned = True
+        size, habit = self._habit([self._seconds(call) for call in calls])
+        expected = self._expected(calls, size, habit)
+        if knows_senders:
+            del expected[Way.ASSISTED]
+        habit.blocks += 1
         if self._absent:
             self._absent -= 1
-            return Choice(False, alone, together)
-        return Choice(habit.together, alone, together)
+            return Choice(Way.ALONE, expected)
+        best = min(expected, key=expected.__getitem__)
+        here = expected.get(habit.way)
+        if here is None:
+            return Choice(best, expected)
+        if habit.trial:
+            return Choice(habit.way, expected)
+        if expected[best] >= here * (1 - _LOYALTY):
+            best = habit.way
+        for way in expected:
+            if way is not habit.way and habit.blocks >= habit.again.get(way, _FIRST_RETRY):
+                best = way
+        if best is not habit.way:
+            self._give_up(habit)
+            habit.way = best
+            habit.trial = 0 if best is Way.ALONE else _TRIAL
+        return Choice(best, expected)
 
     def note_absence(self) -> None:
         """There were no workers to be had for the block just chosen for."""
@@ -123,43 +147,39 @@ class Pace:
 
     def costs(self, transactions: Sequence[Any]) -> Costs:
         """What to lay lanes by, for a block with workers."""
-        return Costs(
-            [self._seconds(call) for call in map(_call, transactions)], self._burden, self._freight
-        )
+        runs = [self._seconds(call) for call in map(_call, transactions)]
+        return Costs(runs, self._burden, self._freight)
 
-    def note_alone(
-        self, transactions: Sequence[Any], runs: Sequence[float], seconds: float
+    def note(
+        self, way: Way, transactions: Sequence[Any], runs: Sequence[float], seconds: float
     ) -> None:
-        """A block ran alone: how long each transaction ran, and the block took, in seconds."""
-        for transaction, run in zip(transactions, runs, strict=True):
-            self._note(_call(transaction), run)
-        if transactions:
-            rest = max(0.0, seconds - sum(runs)) / len(transactions)
-            self._rest = rest if not self._rest else self._rest + _LATEST * (rest - self._rest)
-
-    def note_together(
-        self, transactions: Sequence[Any], runs: Sequence[float], seconds: float
-    ) -> None:
-        """A block ran with workers: likewise, ``runs`` in whatever process they took place."""
-        self._patience = _FIRST_RETRY
+        """A block ran: how long each transaction, in whatever process, and the block as a whole."""
+        if not transactions:
+            return
         rates = [
-            self._note(_call(transaction), run)
+            self._note_run(_call(transaction), run)
             for transaction, run in zip(transactions, runs, strict=True)
         ]
-        alone = self._rest * len(rates) + sum(rate.seconds for rate in rates)
-        if not alone:
+        times = [rate.seconds for rate in rates]
+        size, habit = self._habit(times)
+        on_trial = habit.way is way and habit.trial > 0
+        if on_trial:
+            habit.trial -= 1
+        if way is Way.ALONE:
+            rest = max(0.0, seconds - sum(runs)) / len(runs)
+            habit.rest += (_LATEST if habit.rest else 1.0) * (rest - habit.rest)
             return
-        size, ratio = _size(alone), seconds / alone
-        habit = self._habits.setdefault(size, _Habit())
-        latest, habit.returned = (1.0 if habit.returned else _LATEST), False
+        self._patience = _FIRST_RETRY
+        ratio = seconds / (sum(times) + habit.rest * len(times) or 1.0)
         for rate in {id(rate): rate for rate in rates}.values():
-            before = rate.ratios.get(size, ratio)
-            rate.ratios[size] = before + latest * (ratio - before)
+            before = rate.ratios.get((size, way))
+            latest = 1.0 if before is None or on_trial else _LATEST
+            rate.ratios[size, way] = ratio if before is None else before + latest * (ratio - before)
 
     def note_shares(self, own: float, others: float, coordinator: float, workers: float) -> None:
-        """Of such a block, in seconds: the runs in the coordinator and those in workers, what the
-        coordinator spent from the first judgement to the last, its own runs included, and what the
-        workers spent."""
+        """Of a block with workers, in seconds: the runs in the coordinator and those in workers,
+        what the coordinator spent from the first judgement to the last, its own runs included, and
+        what the workers spent."""
         runs = own + others
         if runs:
             burden = max(0.0, coordinator - own) / runs
@@ -168,11 +188,34 @@ class Pace:
             freight = max(0.0, workers / others - 1)
             self._freight += _LATEST * (freight - self._freight)
 
+    def _habit(self, times: Sequence[float]) -> tuple[int, _Habit]:
+        size = int(sum(times) * 1e3).bit_length()
+        return size, self._habits.setdefault(size, _Habit())
+
+    def _expected(self, calls: Sequence[bytes], size: int, habit: _Habit) -> dict[Way, float]:
+        rates = [self._rates.get(call) for call in calls]
+        times = [habit.rest + self._seconds(call) for call in calls]
+        alone = sum(times)
+        expected = {Way.ALONE: alone}
+        for way in (Way.ASSISTED, Way.TOGETHER):
+            unknown = _UNKNOWN_RATIO[way] + (_UNKNOWN_TRIP / alone if alone else 1.0)
+            expected[way] = sum(
+                seconds * (rate.ratios.get((size, way), unknown) if rate else unknown)
+                for seconds, rate in zip(times, rates, strict=True)
+            )
+        return expected
+
+    def _give_up(self, habit: _Habit) -> None:
+        """The way so far gets another trial, later each time."""
+        way = habit.way
+        pause = habit.pause[way] = min(2 * habit.pause.get(way, _FIRST_RETRY // 2), _LAST_RETRY)
+        habit.again[way] = habit.blocks + pause
+
     def _seconds(self, call: bytes) -> float:
         rate = self._rates.get(call)
         return rate.seconds if rate else _UNKNOWN_SECONDS[len(call) > _ADDRESS_BYTES]
 
-    def _note(self, call: bytes, seconds: float) -> _Rate:
+    def _note_run(self, call: bytes, seconds: float) -> _Rate:
         rate = self._rates.get(call)
         if rate is None:
             while len(self._rates) >= _MAX_CALLS:
@@ -188,7 +231,3 @@ def _call(transaction: Any) -> bytes:
         return bytes(transaction.to + transaction.data[:4])
     except (AttributeError, NotImplementedError, TypeError):  # py-evm will say what is wrong
         return b""
-
-
-def _size(seconds: float) -> int:
-    return int(seconds * 1e3).bit_length()

@@ -54,11 +54,15 @@ class _LocalSession:
 
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
-        self.worker_cpu = self.running_cpu = 0.0
+        self.running_cpu = 0.0
         self._job = job
         self._rules = rules
         rules(job)  # derived here, so that threads need no lock for it
         self._cancelled = False
+
+    @property
+    def worker_cpu(self) -> float:
+        return 0.0
 
     def ask_senders(self, indices: Sequence[int]) -> None:
         pass

@@ -240,7 +240,7 @@ class ProcessSession:
 
     def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
         self.lost: list[str] = []
-        self.worker_cpu = self.running_cpu = 0.0
+        self.running_cpu = 0.0
         self._pool = pool
         self._job = job
         self._results: dict[int, Speculation | None] = {}
@@ -252,18 +252,46 @@ class ProcessSession:
         self._shares: dict[int, Sequence[int]] = {}
         """Worker number -> transactions whose senders it has still to tell."""
         self._handles: dict[int, WorkerHandle] = {}
-        opening = self._opening()
+        self._cpu: dict[int, float] = {}
+        """Worker number -> CPU seconds that it spent on the block, as far as it told."""
+        self._is_open = False
+        transactions = self._transactions()
         try:
             for handle in pool.handles():
                 self._handles[handle.number] = handle
-                self._open(handle, *opening)
+                self._tell(handle, (wire.TRANSACTIONS, transactions))
         except CannotServe:
             raise
         except BaseException:
             self.abandon()
             raise
 
-    def _opening(self) -> tuple[bytes, bytes, tuple[Any, ...]]:
+    @property
+    def worker_cpu(self) -> float:
+        return sum(self._cpu.values())
+
+    def _transactions(self) -> bytes:
+        transactions = list(self._job.transactions)
+        try:
+            return pickle.dumps(transactions, protocol=5)
+        except Exception:
+            try:
+                encoded: bytes = cloudpickle.dumps(transactions)  # type: ignore[no-untyped-call]
+                return encoded
+            except Exception as error:
+                raise CannotServe(
+                    f"the transactions cannot be sent to worker processes: {error}"
+                ) from error
+
+    def _open_all(self) -> None:
+        """Before the first transaction runs. Raises `CannotServe`."""
+        if not self._is_open:
+            self._is_open = True
+            opening = self._opening()
+            for handle in list(self._handles.values()):
+                self._open(handle, *opening)
+
+    def _opening(self) -> tuple[bytes, tuple[Any, ...]]:
         """The parts of OPEN that are the same for all workers, encoded once."""
         job = self._job
         context = job.execution_context
@@ -274,20 +302,9 @@ class ProcessSession:
             raise CannotServe(
                 f"the execution context cannot be sent to worker processes: {error}"
             ) from error
-        try:
-            transactions = pickle.dumps(list(job.transactions), protocol=5)
-        except Exception:
-            try:
-                transactions = cloudpickle.dumps(list(job.transactions))  # type: ignore[no-untyped-call]
-            except Exception as error:
-                raise CannotServe(
-                    f"the transactions cannot be sent to worker processes: {error}"
-                ) from error
-        return encoded_context, transactions, wire.flatten_effects(job.written)
+        return encoded_context, wire.flatten_effects(job.written)
 
-    def _open(
-        self, handle: WorkerHandle, context: bytes, transactions: bytes, written: tuple[Any, ...]
-    ) -> None:
+    def _open(self, handle: WorkerHandle, context: bytes, written: tuple[Any, ...]) -> None:
         job, source = self._job, self._job.source
         token = self._pool.rules_token(job)
         rules = None
@@ -303,16 +320,9 @@ class ProcessSession:
         if missed is None:
             handle.forget(source.lineage)
         changes = None if missed is None else [wire.flatten_changes(c) for c in missed]
-        message = (
-            wire.OPEN, token, rules, context, transactions, written, source.lineage, changes
-        )  # fmt: skip
-        handle.owes = True
-        try:
-            handle.send(message)
-        except WorkerLost as error:
-            self._lose(handle, error)
+        message = (wire.OPEN, token, rules, context, written, source.lineage, changes)
+        if not self._tell(handle, message):
             return
-        handle.owes = False
         if rules is not None:
             handle.rules[token] = None
             while len(handle.rules) > worker.RULES:
@@ -350,6 +360,7 @@ class ProcessSession:
         self._run(lanes, tasks, apart=False)
 
     def _run(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task], apart: bool) -> None:
+        self._open_all()
         self._pump_until(lambda: not self._busy)
         idle = [h for h in self._handles.values() if h.number not in self._busy]
         for place, lane in enumerate(lanes):
@@ -411,13 +422,21 @@ class ProcessSession:
     # Messages
     #
     def _ask(self, handle: WorkerHandle, message: tuple[Any, ...]) -> bool:
-        handle.owes = True
+        told = self._tell(handle, message, owes=True)
+        if told:
+            self._busy.add(handle.number)
+        return told
+
+    def _tell(self, handle: WorkerHandle, message: tuple[Any, ...], owes: bool = False) -> bool:
+        """``owes``: does it have to answer?"""
+        owes = owes or handle.owes
+        handle.owes = True  # at least until it has been told all of it
         try:
             handle.send(message)
         except WorkerLost as error:
             self._lose(handle, error)
             return False
-        self._busy.add(handle.number)
+        handle.owes = owes
         return True
 
     def _pump_until(self, satisfied: Callable[[], bool]) -> None:
@@ -452,7 +471,7 @@ class ProcessSession:
             elif tag == wire.DONE:
                 self._busy.discard(number)
                 handle.owes = False
-                self.worker_cpu += float(message[2])
+                self._cpu[number] = float(message[2])
                 self.running_cpu += float(message[3])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
@@ -461,11 +480,12 @@ class ProcessSession:
                         handle.forget(lineage)
                 self._give_up(number)
             elif tag == wire.RECOVERED:
-                _, senders, is_last = message
+                _, senders, cpu = message
                 share = self._shares.pop(number)
                 count = len(_addresses(senders))
                 self._senders.update(zip(share[:count], senders, strict=True))
-                if is_last:
+                if cpu is not None:
+                    self._cpu[number] = float(cpu)
                     self._busy.discard(number)
                     handle.owes = False
                 else:

@@ -60,8 +60,10 @@ class Session(Protocol):
     lost: list[str]
     """What happened to workers that were lost during this session."""
 
-    worker_cpu: float
-    """CPU seconds that processes other than this one spent on the session; complete after close."""
+    @property
+    def worker_cpu(self) -> float:
+        """CPU seconds that other processes spent on the session; complete after close."""
+        ...
 
     running_cpu: float
     """Those among them that went into transactions: running them and sending what came of it."""

@@ -21,9 +21,11 @@ from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 
 # coordinator to worker
+TRANSACTIONS: Final = 6
+"""(TRANSACTIONS, the block's transactions): a new block begins"""
 OPEN: Final = 0
-"""(OPEN, rules token, state class and liberties or None, execution context, transactions, written
-effects, lineage, changes since the worker's last block or None to start afresh)"""
+"""(OPEN, rules token, state class and liberties or None, execution context, written effects,
+lineage, changes since the worker's last block or None to start afresh): they are going to run"""
 SENDERS: Final = 1
 """(SENDERS, indices)"""
 RUN: Final = 2
@@ -36,13 +38,14 @@ STOP: Final = 5
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, the next senders, whether these were the last)"""
+"""(RECOVERED, the next senders, None or at the last ones CPU seconds since TRANSACTIONS)"""
 RESULTS: Final = 11
 """(RESULTS, flattened speculations)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or why the rest of the lane was not run, CPU seconds since OPEN, and of this RUN)"""
+"""(DONE, None or why the rest of the lane was not run, CPU seconds since TRANSACTIONS, and those of
+this RUN)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""

@@ -104,7 +104,9 @@ class Worker:
         while True:
             message = self._next()
             tag = message[0]
-            if tag == wire.OPEN:
+            if tag == wire.TRANSACTIONS:
+                self._begin(message[1])
+            elif tag == wire.OPEN:
                 self._open(*message[1:])
             elif tag == wire.SENDERS:
                 self._recover(message[1])
@@ -143,19 +145,26 @@ class Worker:
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
 
+    def _begin(self, transactions: bytes) -> None:
+        self._cpu = time.process_time()
+        self._cancelled = False
+        self._failure = None
+        self._speculator = None
+        try:
+            self._transactions = pickle.loads(transactions)
+        except Exception as error:
+            # The coordinator learns of it at the next request; the block does not depend on us.
+            self._failure = f"could not take the transactions: {error!r}"
+
     def _open(
         self,
         token: int,
         rules: bytes | None,
         context: bytes,
-        transactions: bytes,
         written: tuple[Any, ...],
         lineage: bytes,
         changes: list[tuple[Any, ...]] | None,
     ) -> None:
-        self._cpu = time.process_time()
-        self._cancelled = False
-        self._failure = None
         # It comes back when it has moved on. One that failed to would be a block behind what the
         # coordinator takes it for; without it, the next block starts afresh.
         replica = self._replicas.pop(lineage, None)
@@ -181,26 +190,24 @@ class Worker:
             self._replica = self._replicas[lineage] = replica
             while len(self._replicas) > REPLICAS:
                 self._replicas.popitem(last=False)
-            self._transactions = pickle.loads(transactions)
             context_class, fields = cloudpickle.loads(context)
             execution_context = context_class.__new__(context_class)
             execution_context.__dict__.update(fields)
             execution_context._prev_hashes = CachedIterable(ancestors(self._fetch_ancestors))
             # Building the state reads from it, and we may only fetch while we owe an answer.
             self._block = (token, execution_context, Effects(*written))
-            self._speculator = None
         except Exception as error:
-            # The coordinator learns of it at the next request; the block does not depend on us.
             self._failure = f"could not take the block: {error!r}"
 
     def _recover(self, indices: Sequence[int]) -> None:
         if self._failure is not None:
-            self._send((wire.RECOVERED, (), True))
+            self._send((wire.RECOVERED, (), time.process_time() - self._cpu))
             return
         for start in range(0, len(indices), SENDERS_AT_ONCE):
             end = start + SENDERS_AT_ONCE
             senders = [recover_sender(self._transactions[index]) for index in indices[start:end]]
-            self._send((wire.RECOVERED, senders, end >= len(indices)))
+            cpu = time.process_time() - self._cpu if end >= len(indices) else None
+            self._send((wire.RECOVERED, senders, cpu))
 
     def _run(
         self,
