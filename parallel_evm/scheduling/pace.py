@@ -26,8 +26,6 @@ _LATEST: Final = 0.25
 """How much the latest measurement counts in an average."""
 _UNKNOWN_SECONDS: Final = {False: 0.0002, True: 0.002}
 """For what was never measured: plain transfers, and calls (which may have to be translated)."""
-_UNKNOWN_TRIP: Final = 0.004
-"""Seconds that a way with workers is expected to lose, before anybody measured it."""
 _LOYALTY: Final = 0.05
 """Another way must be better by this share: two ways that are alike do not alternate."""
 _TRIAL: Final = 3
@@ -51,6 +49,8 @@ class Way(StrEnum):
 
 _UNKNOWN_RATIO: Final[Mapping[Way, float]] = {Way.ALONE: 1.0, Way.ASSISTED: 0.9, Way.TOGETHER: 0.8}
 """Optimistic for large blocks, so that workers get a trial."""
+_UNKNOWN_TRIP: Final[Mapping[Way, float]] = {Way.ASSISTED: 0.0005, Way.TOGETHER: 0.004}
+"""Seconds that a way with workers is expected to lose, before anybody measured it."""
 
 
 @dataclass(slots=True)
@@ -198,7 +198,7 @@ class Pace:
         alone = sum(times)
         expected = {Way.ALONE: alone}
         for way in (Way.ASSISTED, Way.TOGETHER):
-            unknown = _UNKNOWN_RATIO[way] + (_UNKNOWN_TRIP / alone if alone else 1.0)
+            unknown = _UNKNOWN_RATIO[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
             expected[way] = sum(
                 seconds * (rate.ratios.get((size, way), unknown) if rate else unknown)
                 for seconds, rate in zip(times, rates, strict=True)
