@@ -57,6 +57,7 @@ class WorkerHandle:
             name=f"parallel-evm-worker-{number}",
             daemon=True,
         )
+        self._killed = False
         self.process.start()
         theirs.close()
         self.conn: Connection = ours
@@ -110,9 +111,13 @@ class WorkerHandle:
         self.versions.pop(lineage, None)
         self._hinted.pop(lineage, None)
 
+    @property
+    def pid(self) -> int | None:
+        return None if self._killed else self.process.pid
+
     def is_alive(self) -> bool:
         """Is the process there, and has it given a sign of life recently?"""
-        if not self.process.is_alive():
+        if self._killed or not self.process.is_alive():
             return False
         last = self._life.value
         if last == 0.0:
@@ -124,18 +129,27 @@ class WorkerHandle:
         return time.monotonic() - self._heard > self._deadline
 
     def how_it_ended(self) -> str:
+        if self._killed:
+            return "was killed"
         code = self.process.exitcode
         if code is None:
             return f"no sign of life for {self._deadline:g} s"
         return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
     def kill(self) -> None:
+        """Idempotent. What it held of ours is free afterwards, and not when it is collected: a
+        Ctrl-C that strikes the collector loses file descriptors."""
         with held_back():
-            with contextlib.suppress(OSError, ValueError):
+            if self._killed:
+                return
+            with contextlib.suppress(OSError):
                 self.process.kill()
             self.process.join(5)
             with contextlib.suppress(OSError):
                 self.conn.close()
+            self._killed = True
+            with contextlib.suppress(ValueError):  # five seconds were not enough
+                self.process.close()
 
     def stop(self) -> None:
         """Ask politely, then kill."""
@@ -143,7 +157,8 @@ class WorkerHandle:
             self.send((wire.STOP,))
         with contextlib.suppress(OSError):
             self.conn.close()  # a worker that was waiting for us sees the end of the pipe
-        self.process.join(1)
+        if not self._killed:
+            self.process.join(1)
         self.kill()
 
 
@@ -167,7 +182,8 @@ class ProcessPool:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are running now."""
-        return [h.process.pid for h in self._handles if h is not None and h.process.pid]
+        handles = [handle for handle in self._handles if handle is not None]
+        return [pid for handle in handles if (pid := handle.pid) is not None]
 
     @property
     def usable(self) -> bool:

@@ -433,3 +433,25 @@ def test_ctrl_c_in_a_terminal_reaches_workers_and_coordinator_together(tmp_path:
     assert "KeyboardInterrupt" in errors
     assert "parallel-evm-worker" not in errors
     assert gone(pids, within=5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts files in /proc")
+def test_a_killed_worker_holds_no_file_descriptor_until_it_is_collected() -> None:
+    """A Ctrl-C that strikes the collector is lost, and with it what was to be closed there."""
+    pool = process.ProcessPool(1, None, DEADLINE)
+    (first,) = pool.handles()  # the memory that processes share is a file, and stays
+    first.kill()
+    before = len(os.listdir("/proc/self/fd"))
+    (handle,) = pool.handles()
+    assert handle.is_alive()
+    pid = handle.pid
+    assert pool.pids == [pid]
+    handle.kill()
+    assert len(os.listdir("/proc/self/fd")) == before
+    handle.kill()
+    handle.stop()
+    assert (handle.is_alive(), handle.pid, handle.how_it_ended()) == (False, None, "was killed")
+    assert pool.pids == []
+    (successor,) = pool.handles()
+    assert successor.pid not in (None, pid)
+    pool.close()
