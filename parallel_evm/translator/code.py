@@ -11,9 +11,11 @@ from eth.vm import opcode_values
 
 from parallel_evm.translator.operations import Opcodes, stock_name
 
-# All of a PUSH, its data included, or one JUMPDEST; what lies between is of no interest.
-_PUSH_OR_JUMPDEST: Final = re.compile(
-    rb"|".join([rb"\x5b"] + [rb"\x%x.{0,%d}" % (0x5F + size, size) for size in range(1, 33)]),
+# Up to the next JUMPDEST, over PUSHes and their data. Nothing is given back (`+`): a match that
+# began within the data of a PUSH would find what is no instruction.
+_TO_JUMPDEST: Final = re.compile(
+    rb"(?:[^\x5b\x60-\x7f]++|%s)*+\x5b"
+    % b"|".join(rb"\x%x.{0,%d}+" % (0x5F + size, size) for size in range(1, 33)),
     re.DOTALL,
 )
 
@@ -46,11 +48,12 @@ class Code:
     @cached_property
     def jumpdests(self) -> frozenset[int]:
         """Positions of the JUMPDESTs that are no PUSH's data (yellow paper, 9.4.3)."""
-        return frozenset(
-            match.start()
-            for match in _PUSH_OR_JUMPDEST.finditer(self.content)
-            if match[0] == b"\x5b"
-        )
+        found = []
+        match = _TO_JUMPDEST.match(self.content)
+        while match is not None:
+            found.append(match.end() - 1)
+            match = _TO_JUMPDEST.match(self.content, match.end())
+        return frozenset(found)
 
     def at(self, pc: int) -> Instruction:
         """The instruction at ``pc``; beyond the end there is STOP."""

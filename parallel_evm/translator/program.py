@@ -1,10 +1,10 @@
 """One contract's code at run time: what is translated, what is still cold, how often it ran.
 
-Cold code is run by py-evm's own opcodes, block by block. A kind of call (function selector and
-size of the call data) that has come often enough is recorded once and translated as a whole, along
-the path that it took; a block that was entered often enough all the same is translated by itself,
-for whoever leaves such a path. `Programs` keeps the programs of one opcode table, by code, a
-bounded number of them.
+Cold code is run block by block (`steps`), and by py-evm's own opcodes where that may fail. A kind
+of call (function selector and size of the call data) that has come often enough is recorded once
+and translated as a whole, along the path that it took; a block that was entered often enough all
+the same is translated by itself, for whoever leaves such a path. `Programs` keeps the programs of
+one opcode table, by code, a bounded number of them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from parallel_evm.translator.machine import (
 )
 from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
 from parallel_evm.translator.recording import MAX_BLOCKS, Recording
+from parallel_evm.translator.steps import ColdCode, StepTable
 from parallel_evm.translator.trace import NoWayOn, Onward, Trace
 
-THRESHOLD: Final = 16
+THRESHOLD: Final = 96
 """Visits of a block before it is translated: translating costs as much as some dozen of them."""
 
 FREE_TRACES: Final = 8
@@ -87,11 +88,12 @@ class Dialect:
         ``state.preimages``. ``cache``: where translations outlive the process."""
         self.opcodes = opcodes
         self.threshold = threshold
-        self.patience = max(1, threshold // 2)
+        self.patience = max(1, threshold // 3)
         """Calls of a kind before one is recorded."""
         self.notes_sha3 = opcode_values.SHA3 in wrapped
         self.meanings: Opcodes = {**opcodes, **wrapped}
         """The table with each object replaced by the stock one whose work it does."""
+        self.steps = StepTable(opcodes, self.meanings, self.notes_sha3)
         self.namespace = self._namespace()
         self._cache = cache
         self._identity: bytes | None = None
@@ -135,6 +137,7 @@ class Program:
         self._content = content
         self._dialect = dialect
         self._code = Code(content, dialect.meanings)
+        self._cold = ColdCode(self._code, dialect.steps, self.interpret)
         self._visits: dict[int, int] = {}
         self._cold_visits = 0
         self._made = 0
@@ -275,7 +278,8 @@ class Program:
 
         Raises what py-evm's opcodes raise.
         """
-        if computation.state._account_db.linear and self._may_follow(len(self.blocks)):
+        is_linear = computation.state._account_db.linear
+        if is_linear and self._may_follow(len(self.blocks)):
             function = self.functions.get(pc) or self._kept(pc, False)
             if function is not None:
                 self.functions[pc] = function
@@ -294,7 +298,8 @@ class Program:
                     return pc
             except RecursionError:  # deep in calls of calls: another time
                 pass
-        following = self._seen[pc] = self.leave(computation, pc)
+        run = self.interpret if is_linear else self._cold.run
+        following = self._seen[pc] = run(computation, pc)
         return following
 
     def _counted(self, pc: int) -> Function:
@@ -322,13 +327,19 @@ class Program:
         return self._made < FREE_TRACES + earned
 
     def leave(self, computation: Any, pc: int, recording: Recording | None = None) -> int:
-        """Run py-evm's opcodes from ``pc`` to the end of the block; where to go on, -1: nowhere.
+        """Run what is not translated, from ``pc`` to the end of the block; where to go on, or -1.
 
-        Raises what they raise. Afterwards there are only numbers on the stack.
+        Raises what py-evm's opcodes raise. Afterwards there are only numbers on the stack.
         """
         if self._awaited is not None:
             recording, self._awaited = self._awaited, None
             recording.path.append(pc)
+        if recording is None and not computation.state._account_db.linear:
+            return self._cold.run(computation, pc)
+        return self.interpret(computation, pc, recording)
+
+    def interpret(self, computation: Any, pc: int, recording: Recording | None = None) -> int:
+        """The same by py-evm's opcodes alone."""
         content, opcodes, code = self._content, self._dialect.opcodes, computation.code
         length = len(content)
         if computation.state._account_db.linear:

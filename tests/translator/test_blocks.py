@@ -30,7 +30,7 @@ def test_a_block_comes_out_the_same_and_was_translated(
     result, *_ = workload.open().mine_all(list(workload.blocks[0]))
     config = ParallelConfig(backend="serial", min_transactions=1, translation_cache=False)
     chain_class = parallelize(workload.chain_class, config=config)
-    for _ in range(3):
+    for _ in range(8):  # until it is hot
         chain = workload.open(chain_class)
         chain.import_block(result.imported_block)
         assert chain.get_canonical_head().hash == result.imported_block.hash

@@ -499,7 +499,7 @@ def import_blocks(
     folder: Any, backend: str = "serial", leave_open: bool = False, **settings: Any
 ) -> None:
     """A few blocks; their hashes are what stock py-evm says."""
-    scene = build("erc20", transactions=24, accounts=12, blocks=2)
+    scene = build("erc20", transactions=100, accounts=12, blocks=2)
     builder = scene.open()
     config = ParallelConfig(
         backend=backend, workers=2, min_transactions=1, translation_cache=folder, **settings
