@@ -65,7 +65,7 @@ class ParallelConfig:
 
     direct: bool = True
     """Go about a transaction (validation, fees, refunds, clearing) in one pass instead of through
-    py-evm's layers, from London on, where all rules are py-evm's own."""
+    py-evm's layers, from Byzantium on, where all rules are py-evm's own."""
 
     deltas: bool = True
     """Let transactions that only add to a slot, and compare it, not wait for each other: balances

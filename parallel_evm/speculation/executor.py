@@ -1,6 +1,6 @@
 """A transaction from its checks to its fee, done once and directly.
 
-Responsible for: what py-evm's transaction executors do in layers, for the forks from London to
+Responsible for: what py-evm's transaction executors do in layers, for the forks from Byzantium to
 Prague: validation, buying gas, authorisations (EIP-7702), warm addresses, the message, refunds
 (EIP-3529), the floor price of data (EIP-7623), fees, self-destructs and clearing (EIP-161).
 Talks to: a py-evm state over a fresh `FlatState`, whose computation class runs the code.
@@ -27,7 +27,9 @@ from eth.constants import (
     UINT_256_MAX,
 )
 from eth.vm.forks.berlin.constants import ACCESS_LIST_TRANSACTION_TYPE
+from eth.vm.forks.berlin.state import BerlinState
 from eth.vm.forks.berlin.transactions import AccessListTransaction
+from eth.vm.forks.byzantium.state import ByzantiumState
 from eth.vm.forks.cancun.constants import (
     BLOB_TX_TYPE,
     GAS_PER_BLOB,
@@ -35,6 +37,7 @@ from eth.vm.forks.cancun.constants import (
 )
 from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.cancun.transactions import BlobTransaction
+from eth.vm.forks.frontier.constants import MAX_REFUND_QUOTIENT, REFUND_SELFDESTRUCT
 from eth.vm.forks.london.constants import (
     DYNAMIC_FEE_TRANSACTION_TYPE,
     EIP3529_MAX_REFUND_QUOTIENT,
@@ -71,10 +74,18 @@ class Irregular(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where the forks from London to Prague differ in what they do around a message."""
+    """Where the forks from Byzantium to Prague differ in what they do around a message."""
 
     types: dict[type, int]
     """Typed transactions (EIP-2718) that the fork knows, and their numbers."""
+    warms: bool
+    """EIP-2929."""
+    has_base_fee: bool
+    """EIP-1559."""
+    refund_quotient: int
+    """At most one part in so many of the gas used is refunded (EIP-3529)."""
+    refund_for_destroying: int
+    """Gas, for each account that is deleted (until EIP-3529)."""
     warms_coinbase: bool
     """EIP-3651. py-evm's computations see to it; what needs no computation does so itself."""
     checks_highest_fee: bool
@@ -89,29 +100,35 @@ def fork_of(state_class: Any) -> Fork | None:
     """What to know of a state class's fork; None where py-evm's executor has to be used.
 
     That is where any rule is customised, where the parts belong to different forks, and before
-    London.
+    Byzantium.
     """
     stock = stock_base(state_class)
     computation, executor = state_class.computation_class, state_class.transaction_executor_class
     if (
         not state_runs_stock_rules(state_class)
         or not any(stock is vm.get_state_class() for vm in STOCK_VMS)
-        or not issubclass(stock, LondonState)
+        or not issubclass(stock, ByzantiumState)
         or stock_base(computation) is not stock.computation_class
         or stock_base(executor) is not stock.transaction_executor_class
         or computation.opcodes[STOP] is not stock.computation_class.opcodes[STOP]
     ):
         return None
-    types: dict[type, int] = {
-        AccessListTransaction: ACCESS_LIST_TRANSACTION_TYPE,
-        DynamicFeeTransaction: DYNAMIC_FEE_TRANSACTION_TYPE,
-    }
+    types: dict[type, int] = {}
+    if issubclass(stock, BerlinState):
+        types[AccessListTransaction] = ACCESS_LIST_TRANSACTION_TYPE
+    has_base_fee = issubclass(stock, LondonState)
+    if has_base_fee:
+        types[DynamicFeeTransaction] = DYNAMIC_FEE_TRANSACTION_TYPE
     if issubclass(stock, CancunState):
         types[BlobTransaction] = BLOB_TX_TYPE
     if issubclass(stock, PragueState):
         types[SetCodeTransaction] = SET_CODE_TRANSACTION_TYPE
     return Fork(
         types=types,
+        warms=issubclass(stock, BerlinState),
+        has_base_fee=has_base_fee,
+        refund_quotient=EIP3529_MAX_REFUND_QUOTIENT if has_base_fee else MAX_REFUND_QUOTIENT,
+        refund_for_destroying=0 if has_base_fee else REFUND_SELFDESTRUCT,
         warms_coinbase=issubclass(computation, ShanghaiComputation),
         checks_highest_fee=issubclass(stock, CancunState),
         delegates=issubclass(stock, PragueState),
@@ -158,7 +175,7 @@ class Executor:
         state = self._state
         view: FlatState = state._account_db
         order = self._checked(transaction, sender)
-        base_fee: int = state.execution_context.base_fee_per_gas
+        base_fee = state.execution_context.base_fee_per_gas if self._fork.has_base_fee else 0
         if order.highest_price < base_fee:
             raise Irregular
         # EIP-1559: what of the price is left when the base fee is burned goes to the coinbase.
@@ -308,6 +325,8 @@ class Executor:
 
     def _warm_up(self, view: FlatState, order: _Order, recipient: Any) -> None:
         """EIP-2929 and EIP-2930."""
+        if not self._fork.warms:
+            return
         view.mark_address_warm(order.sender)  # type: ignore[arg-type]
         view.mark_address_warm(recipient)
         for address, slots in order.access_list:
@@ -390,7 +409,7 @@ class Executor:
     ) -> int:
         """Give back what was not used, pay the coinbase. Returns the extra gas for data."""
         used = order.gas - gas_left
-        refunded = min(refund, used // EIP3529_MAX_REFUND_QUOTIENT)
+        refunded = min(refund, used // self._fork.refund_quotient)
         floor = self._fork.extra_gas_for_data(order.signed, used, refunded)
         back = (refunded + gas_left - floor) * price
         if back:
@@ -406,10 +425,11 @@ class Executor:
         tree.visit(computation, computation.is_error)
         tree.logs.sort()
         is_error: bool = computation.is_error
+        deleted: list[Any] = computation.get_accounts_for_deletion() if tree.destroys else []
         refund = computation.msg.refund + tree.refund
+        refund += self._fork.refund_for_destroying * len(deleted)
         gas_left = computation.get_gas_remaining()
         floor = self._settle(view, order, price, tip, gas_left, refund)
-        deleted: list[Any] = computation.get_accounts_for_deletion() if tree.destroys else []
         for account in deleted:
             view.delete_account(account)
         tree.touched[self._coinbase] = None

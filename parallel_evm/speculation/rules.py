@@ -38,7 +38,7 @@ class Liberties:
     translate: bool = True
     """Run hot contracts as Python functions made from their bytecode."""
     direct: bool = True
-    """Go about a transaction without py-evm's layers (London and later)."""
+    """Go about a transaction without py-evm's layers (Byzantium and later)."""
     fast_precompiles: bool = True
     """Precompiles through native libraries."""
     translation_cache: str | None = None

@@ -38,7 +38,7 @@ from parallel_evm.state.source import EMPTY_CODE_HASH, Account, AccountSource
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, fork, since
 from tests.strategies import ETHER, KEYS, SENDERS, assemble, create_address, deploying
 
-DIRECT_FORKS = since("london")
+DIRECT_FORKS = since("byzantium")
 PLAIN = b"\x0f" * 20
 GHOST = b"\xaa" * 20
 EMPTY = b"\xbb" * 20
@@ -107,7 +107,7 @@ class Pair:
         """Run on both sides and compare. Returns the direct side's speculation."""
         assert recover_sender(transaction) is not None
         executor: Any = self.direct._executor
-        if executor is None:  # before London only calls are direct
+        if executor is None:  # before Byzantium only calls are direct
             theirs, ours = self.layered.run(index, transaction), self.direct.run(index, transaction)
             assert_equal(theirs, ours)
             return ours
@@ -200,7 +200,8 @@ class Author:
 
 
 def types_of(fork_name: str) -> list[int]:
-    return [0, 1, 2] + [3] * (fork_name in since("cancun")) + [4] * (fork_name in since("prague"))
+    since_when = {1: "berlin", 2: "london", 3: "cancun", 4: "prague"}
+    return [0] + [number for number, first in since_when.items() if fork_name in since(first)]
 
 
 def authorised(
@@ -313,11 +314,11 @@ def test_coinbases(name: str, coinbase: str, value: int) -> None:
         "contract": place(0),
         "ghost": GHOST,
     }[coinbase]
-    author = Author(name)
+    author, newest = Author(name), max(set(types_of(name)) & {0, 1, 2})
     for to in (EMPTY, GHOST, place(13), place(5), SENDERS[0]):
         for tip in (0, 2):
             pair = Pair(fork(name).vm_class, state(), coinbase=who)
-            pair.run(author.sign(to, 2, value=value, tip=tip))
+            pair.run(author.sign(to, newest, value=value, tip=tip))
 
 
 def test_a_transfer_observes_no_more_than_it_must() -> None:
@@ -363,14 +364,14 @@ def test_creations(name: str) -> None:
     }
     author = Author(name)
     for code in codes.values():
-        for type_id in (0, 1, 2):
+        for type_id in {0, 1, 2} & set(types_of(name)):
             for value in (0, 7):
                 gas = 60_000 if code == LOOPING else 6_000_000
                 transaction = author.sign(b"", type_id, data=code, gas=gas, value=value)
                 Pair(fork(name).vm_class, state()).run(transaction)
 
 
-@pytest.mark.parametrize("name", ["london", "shanghai", "prague"])
+@pytest.mark.parametrize("name", ["byzantium", "berlin", "london", "shanghai", "prague"])
 def test_gas_that_ends_anywhere_in_a_creation(name: str) -> None:
     author = Author(name)
     code = deploying(assemble(*[1, "POP"] * 20), 1, 0, "SSTORE")
@@ -382,7 +383,7 @@ def test_gas_that_ends_anywhere_in_a_creation(name: str) -> None:
     assert endings == {None, type(None), OutOfGas}
 
 
-@pytest.mark.parametrize("name", ["london", "prague"])
+@pytest.mark.parametrize("name", ["byzantium", "london", "prague"])
 def test_collisions(name: str) -> None:
     at = create_address(SENDERS[0], 0)
     for there in (account(0, 1), account(0, 0, b"\x00"), account(5), account()):
@@ -430,15 +431,22 @@ REFUSED: dict[str, Callable[[Author], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
-@pytest.mark.parametrize("why", REFUSED)
+REFUSALS = [(name, why) for name in since("london") for why in REFUSED] + [
+    (name, why)
+    for name in DIRECT_FORKS
+    if name not in since("london")
+    for why in ("nonce too high", "no gas")
+]
+
+
+@pytest.mark.parametrize(("name", "why"), REFUSALS)
 def test_what_is_refused(name: str, why: str) -> None:
     pair = Pair(fork(name).vm_class, state())
     assert pair.run(REFUSED[why](Author(name))).outcome is None
     assert pair.direct_runs == 0
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize("name", since("london"))
 def test_a_tip_above_the_fee_is_no_reason_to_refuse(name: str) -> None:
     made = Pair(fork(name).vm_class, state()).run(Author(name).sign(PLAIN, 2, tip=200))
     assert made.outcome is not None
@@ -621,7 +629,7 @@ def test_transactions_of_somebodys_own_class_are_left_to_py_evm() -> None:
         pair.direct._executor.run(Own(**stock.as_dict()), SENDERS[0])  # type: ignore[union-attr]
 
 
-def test_only_unchanged_forks_since_london_go_the_direct_way() -> None:
+def test_only_unchanged_forks_since_byzantium_go_the_direct_way() -> None:
     for name in FORKS:
         found = fork_of(fork(name).vm_class.get_state_class())
         assert (found is not None) == (name in DIRECT_FORKS)
@@ -682,7 +690,7 @@ def test_a_message_is_what_py_evm_makes() -> None:
 def run_random_blocks(first: int, count: int) -> int:
     """Run them on lanes of both sides; returns how many transactions went the direct way.
 
-    Before London only message calls are direct, not the transaction around them.
+    Before Byzantium only message calls are direct, not the transaction around them.
     """
     ran = 0
     for number in range(first, first + count):
