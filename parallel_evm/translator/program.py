@@ -274,7 +274,7 @@ class Program:
     # -- blocks ------------------------------------------------------------------------------
 
     def cold(self, computation: Any, pc: int) -> int:
-        """Run the block at ``pc``, or get its translation and return ``pc`` itself.
+        """Run blocks from ``pc`` on until one is translated; where that is, or -1.
 
         Raises what py-evm's opcodes raise.
         """
@@ -285,22 +285,26 @@ class Program:
                 self.functions[pc] = function
             self.blocks[pc] = function or self._counted(pc)
             return pc
-        visits = self._visits[pc] = self._visits.get(pc, 0) + 1
-        self._cold_visits += 1
-        is_hot = visits >= self._dialect.threshold and self._may_translate()
-        if is_hot or visits == 1:
-            try:
-                function = self._kept(pc, is_hot)
-                if function is None and is_hot:
-                    function = self._translated(pc)
-                if function is not None:
-                    self.functions[pc] = self.blocks[pc] = function
-                    return pc
-            except RecursionError:  # deep in calls of calls: another time
-                pass
         run = self.interpret if is_linear else self._cold.run
-        following = self._seen[pc] = run(computation, pc)
-        return following
+        functions = self.blocks if is_linear else self.functions
+        counts, seen = self._visits, self._seen
+        threshold = self._dialect.threshold
+        while pc >= 0 and pc not in functions:
+            visits = counts[pc] = counts.get(pc, 0) + 1
+            self._cold_visits += 1
+            if visits == 1 or (visits >= threshold and self._may_translate()):
+                try:
+                    function = self._kept(pc, visits > 1)
+                    if function is None and visits >= threshold and self._may_translate():
+                        function = self._translated(pc)
+                    if function is not None:
+                        self.functions[pc] = self.blocks[pc] = function
+                        break
+                except RecursionError:  # deep in calls of calls: another time
+                    pass
+            following = seen[pc] = run(computation, pc)
+            pc = following
+        return pc
 
     def _counted(self, pc: int) -> Function:
         """The block by itself; entered often enough, it gives way to a longer trace."""

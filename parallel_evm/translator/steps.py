@@ -224,7 +224,13 @@ class ColdCode:
             elif value == op.CODESIZE:
                 argument = length
             if run is not None:
-                steps.append((run, argument))
+                previous = steps[-1][0] if steps else None
+                if previous is _push and run in _WITH_CONSTANT:
+                    steps[-1] = _WITH_CONSTANT[run], steps[-1][1]
+                elif previous is _swap and run is _pop and steps[-1][1] == -2:
+                    steps[-1] = _drop_second, 0
+                else:
+                    steps.append((run, argument))
             pc = following
         room = _STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
@@ -320,6 +326,56 @@ def _shl(c: Any, S: list[int], n: int) -> None:
     shift = S.pop()
     S[-1] = (S[-1] << shift) & MAX if shift < 256 else 0
 
+
+# Two instructions in one step: a PUSH and what uses it, SWAP1 and POP.
+
+
+def _add_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] = (n + S[-1]) & MAX
+
+
+def _subtract_from_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] = (n - S[-1]) & MAX
+
+
+def _and_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] &= n
+
+
+def _equals_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] = 1 if n == S[-1] else 0
+
+
+def _constant_is_less(c: Any, S: list[int], n: int) -> None:
+    S[-1] = 1 if n < S[-1] else 0
+
+
+def _constant_is_greater(c: Any, S: list[int], n: int) -> None:
+    S[-1] = 1 if n > S[-1] else 0
+
+
+def _shift_right_by_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] = S[-1] >> n if n < 256 else 0
+
+
+def _shift_left_by_constant(c: Any, S: list[int], n: int) -> None:
+    S[-1] = (S[-1] << n) & MAX if n < 256 else 0
+
+
+def _drop_second(c: Any, S: list[int], n: int) -> None:
+    del S[-2]
+
+
+_WITH_CONSTANT: Final = {
+    _add: _add_constant,
+    _sub: _subtract_from_constant,
+    _and: _and_constant,
+    _eq: _equals_constant,
+    _lt: _constant_is_less,
+    _gt: _constant_is_greater,
+    _shr: _shift_right_by_constant,
+    _shl: _shift_left_by_constant,
+}
 
 _COMMON: Final[Mapping[str, Callable[[Any, list[int], int], None]]] = {
     "ADD": _add,
