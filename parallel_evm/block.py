@@ -94,14 +94,23 @@ def execute(
     and raises what it raises.
     """
     clock = _Clock()
-    way = None if choice is None else choice.way
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
     job = _job(vm, transactions, state_class, liberties)
     with pool.lock:
         session = pool.open(job)
         try:
             flow = _Flow(
-                vm, job, base_header, session, pool, rules, forecasts, hot_slots, pace, way, clock
+                vm,
+                job,
+                base_header,
+                session,
+                pool,
+                rules,
+                forecasts,
+                hot_slots,
+                pace,
+                choice,
+                clock,
             )
             flow.prepare()
             flow.judge_all()
@@ -169,7 +178,7 @@ class _Flow:
         forecasts: Forecasts | None,
         hot_slots: HotSlotBook | None,
         pace: Pace | None,
-        way: Way | None,
+        choice: Choice | None,
         clock: _Clock,
     ) -> None:
         self.committed: MerkleState = vm.state._account_db
@@ -177,7 +186,8 @@ class _Flow:
         self._vm = vm
         self._job = job
         self._session = session
-        self._way = way
+        self._choice = choice
+        way = self._way = None if choice is None else choice.way
         self._workers = pool.workers + (way in (Way.ASSISTED, Way.TOGETHER))
         self._rules = rules
         self._forecasts = forecasts
@@ -395,13 +405,13 @@ class _Flow:
     #
     def note_pace(self) -> None:
         """How long all this took, for the choice of who runs the next block."""
-        pace, way, transactions = self._pace, self._way, self._job.transactions
-        if pace is None or way is None:
+        pace, choice, transactions = self._pace, self._choice, self._job.transactions
+        if pace is None or choice is None:
             return
         seconds = time.perf_counter() - self._clock.started
         runs = [trail.seconds for trail in self._trails]
-        pace.note(way, transactions, runs, seconds)
-        if way is not Way.TOGETHER:
+        pace.note(choice.way, transactions, runs, seconds)
+        if choice.way is not Way.TOGETHER:
             return
         others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
         pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)

@@ -6,8 +6,8 @@ Talks to: nobody. It is told times and answers with a `Choice`, which a report c
 Never: changes what a block results in; a wrong choice costs time.
 
 A call is known by its contract and selector. What it costs in another way than alone is remembered
-as a ratio, for blocks of about the same size (in powers of two of a millisecond): what has to be
-sent and waited for in any case is little for a large block and too much for a small one.
+as a ratio, for blocks of about as many transactions (in powers of two): what has to be sent and
+waited for in any case is little for a large block and too much for a small one.
 
 A way that promises something is given a trial of a few blocks, since workers have to learn and to
 translate first; then the fastest is kept, and the others get another trial ever later.
@@ -30,6 +30,9 @@ _LOYALTY: Final = 0.05
 """Another way must be better by this share: two ways that are alike do not alternate."""
 _TRIAL: Final = 3
 """Blocks. In a trial only the last one counts."""
+_FIRST_TRY: Final = 6
+"""At this block a way is tried that promises nearly as much as the present one takes."""
+_HOPE: Final = 1.15
 _FIRST_RETRY: Final = 32
 _LAST_RETRY: Final = 2048
 """After so many blocks another way is tried again."""
@@ -65,7 +68,7 @@ class _Rate:
 
 @dataclass(slots=True)
 class _Habit:
-    """What is done with blocks of one size."""
+    """What is done with blocks of about so many transactions."""
 
     rest: float = 0.0
     """Seconds per transaction of such a block alone that no transaction's run accounts for."""
@@ -115,8 +118,9 @@ class Pace:
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
         calls = [_call(transaction) for transaction in transactions]
-        size, habit = self._habit([self._seconds(call) for call in calls])
-        expected = self._expected(calls, size, habit)
+        size = _size(calls)
+        habit = self._habits.setdefault(size, _Habit())
+        expected, known = self._expected(calls, size, habit)
         if knows_senders:
             del expected[Way.ASSISTED]
         habit.blocks += 1
@@ -131,13 +135,16 @@ class Pace:
             return Choice(habit.way, expected)
         if expected[best] >= here * (1 - _LOYALTY):
             best = habit.way
+        trial = 0 if best in known else _TRIAL
         for way in expected:
-            if way is not habit.way and habit.blocks >= habit.again.get(way, _FIRST_RETRY):
-                best = way
+            promises = expected[way] < min(expected[Way.ALONE], _HOPE * here)
+            due = habit.again.get(way, _FIRST_TRY if promises else _FIRST_RETRY)
+            if way is not habit.way and habit.blocks >= due:
+                best, trial = way, _TRIAL
         if best is not habit.way:
             self._give_up(habit)
             habit.way = best
-            habit.trial = 0 if best is Way.ALONE else _TRIAL
+            habit.trial = 0 if best is Way.ALONE else trial
         return Choice(best, expected)
 
     def note_absence(self) -> None:
@@ -161,7 +168,8 @@ class Pace:
             for transaction, run in zip(transactions, runs, strict=True)
         ]
         times = [rate.seconds for rate in rates]
-        size, habit = self._habit(times)
+        size = _size(transactions)
+        habit = self._habits.setdefault(size, _Habit())
         on_trial = habit.way is way and habit.trial > 0
         if on_trial:
             habit.trial -= 1
@@ -172,9 +180,8 @@ class Pace:
         self._patience = _FIRST_RETRY
         ratio = seconds / (sum(times) + habit.rest * len(times) or 1.0)
         for rate in {id(rate): rate for rate in rates}.values():
-            before = rate.ratios.get((size, way))
-            latest = 1.0 if before is None or on_trial else _LATEST
-            rate.ratios[size, way] = ratio if before is None else before + latest * (ratio - before)
+            before = rate.ratios.get((size, way), ratio)
+            rate.ratios[size, way] = before + (1.0 if on_trial else _LATEST) * (ratio - before)
 
     def note_shares(self, own: float, others: float, coordinator: float, workers: float) -> None:
         """Of a block with workers, in seconds: the runs in the coordinator and those in workers,
@@ -188,22 +195,24 @@ class Pace:
             freight = max(0.0, workers / others - 1)
             self._freight += _LATEST * (freight - self._freight)
 
-    def _habit(self, times: Sequence[float]) -> tuple[int, _Habit]:
-        size = int(sum(times) * 1e3).bit_length()
-        return size, self._habits.setdefault(size, _Habit())
-
-    def _expected(self, calls: Sequence[bytes], size: int, habit: _Habit) -> dict[Way, float]:
+    def _expected(
+        self, calls: Sequence[bytes], size: int, habit: _Habit
+    ) -> tuple[dict[Way, float], set[Way]]:
+        """Seconds of each way, and the ways that were measured for most of such calls."""
         rates = [self._rates.get(call) for call in calls]
         times = [habit.rest + self._seconds(call) for call in calls]
         alone = sum(times)
-        expected = {Way.ALONE: alone}
+        expected, known = {Way.ALONE: alone}, {Way.ALONE}
         for way in (Way.ASSISTED, Way.TOGETHER):
             unknown = _UNKNOWN_RATIO[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
+            ratios = [rate.ratios.get((size, way)) if rate else None for rate in rates]
             expected[way] = sum(
-                seconds * (rate.ratios.get((size, way), unknown) if rate else unknown)
-                for seconds, rate in zip(times, rates, strict=True)
+                seconds * (unknown if ratio is None else ratio)
+                for seconds, ratio in zip(times, ratios, strict=True)
             )
-        return expected
+            if 2 * ratios.count(None) < len(ratios):
+                known.add(way)
+        return expected, known
 
     def _give_up(self, habit: _Habit) -> None:
         """The way so far gets another trial, later each time."""
@@ -226,8 +235,14 @@ class Pace:
         return rate
 
 
+def _size(transactions: Sequence[Any]) -> int:
+    return len(transactions).bit_length()
+
+
 def _call(transaction: Any) -> bytes:
+    """What is called. Payments are alike, whoever gets them: most recipients are new."""
     try:
-        return bytes(transaction.to + transaction.data[:4])
+        data = transaction.data[:4]
+        return bytes(transaction.to + data) if data else b""
     except (AttributeError, NotImplementedError, TypeError):  # py-evm will say what is wrong
         return b""

@@ -35,7 +35,8 @@ class World:
         self.trip, self.run = trip, run
 
     def next(self, transactions: list[Any], knows_senders: bool = False) -> Way:
-        way = self.pace.choose(transactions, knows_senders).way
+        choice = self.pace.choose(transactions, knows_senders)
+        way = choice.way
         runs = [self.run] * len(transactions)
         trip = 0.0 if way is Way.ALONE else self.trip
         self.pace.note(way, transactions, runs, trip + sum(runs) * self.ratios[way])
@@ -83,7 +84,8 @@ def test_in_a_trial_only_its_last_block_counts() -> None:
     first = [world.next(block()) for _ in range(3)]
     assert first == [Way.ALONE, Way.TOGETHER, Way.TOGETHER]
     world.ratios[Way.TOGETHER] = 0.5
-    assert world.ways(20, block()) == [Way.TOGETHER] * 20
+    assert world.ways(2, block()) == [Way.TOGETHER] * 2  # then the other way is tried, too
+    assert world.ways(20, block())[-16:] == [Way.TOGETHER] * 16
 
 
 def test_two_ways_that_are_alike_do_not_alternate() -> None:
@@ -157,3 +159,24 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         pace.note(Way.ALONE, [Tx(bytes([number]) * 20)], [0.1], 0.1)
     assert len(pace._rates) == 10
+
+
+def test_payments_are_alike_whoever_gets_them() -> None:
+    """Most recipients are new in every block; that must not make each block the first one."""
+    world = World(together=1.5, assisted=0.7, run=0.00003)
+    numbers = iter(range(1 << 20))
+
+    def payments() -> list[Any]:
+        return [Tx(next(numbers).to_bytes(20, "big"), b"") for _ in range(1_000)]
+
+    ways = [world.next(payments()) for _ in range(40)]
+    assert ways.count(Way.ASSISTED) > 30
+
+
+def test_contracts_that_are_new_in_every_block_get_workers_too() -> None:
+    world = World(together=0.5, run=0.0001)
+    numbers = iter(range(1 << 20))
+    ways = [
+        world.next([Tx(next(numbers).to_bytes(20, "big")) for _ in range(100)]) for _ in range(40)
+    ]
+    assert ways.count(Way.TOGETHER) > 30
