@@ -72,6 +72,8 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
         if left < 0:  # before anything is looked at that py-evm would not get to
             return REFUSED
         code = accounts.get_code(address)
+        if follows_delegations and code_is_delegation_designation(code):
+            return REFUSED  # the delegate costs gas, too, before balances are looked at
         stipend = 0
         if value:
             if not accounts.account_exists(address) or accounts.account_is_empty(address):
@@ -79,8 +81,6 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
             if left < 0 or not accounts.at_least(own, value):
                 return REFUSED
             stipend = GAS_CALLSTIPEND
-        if follows_delegations and code_is_delegation_designation(code):
-            return REFUSED
         if not is_warm:
             state.mark_address_warm(address)
         given = min(wanted, left - left // 64)
