@@ -29,6 +29,7 @@ from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, recover_sender, remember_sender
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable
+from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, new_speculator
 from parallel_evm.workers.session import BlockJob, Pool, Session, Task
@@ -47,6 +48,8 @@ _OWN_SENDERS = {Way.ASSISTED: 0.1, Way.TOGETHER: 0.5}
 
 class Forecasts(Protocol):
     """What the flow needs of `scheduling.forecast.Forecaster`."""
+
+    def begin(self, before: Source) -> None: ...
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Any: ...
 
@@ -241,6 +244,7 @@ class _Flow:
 
     def _send_ahead(self, forecaster: Forecasts) -> None:
         """Forecast accesses, lay lanes, set the workers going."""
+        forecaster.begin(self.committed)
         forecasts = [
             forecaster.forecast(index, transaction, self._find_sender(index))
             for index, transaction in enumerate(self._job.transactions)
@@ -267,19 +271,19 @@ class _Flow:
         self._session.start(lanes, self._tasks(forecasts))
 
     def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
-        """Learn what unknown functions touch from one call of each, and forecast the others anew.
+        """Learn what nothing is known of from one transaction each, and forecast the others anew.
 
-        Without it all calls of a function would share a lane the first time it is seen. Where
+        Without it all calls of a function would share a lane the first time it is seen, and so
+        would those of one that is known where the same strange arguments are given to it. Where
         only few would profit, the extra execution is not worth it.
         """
         if self._workers == 1:
             return
-        calls: dict[bytes, list[int]] = {}
+        puzzled: dict[bytes, list[int]] = {}
         for forecast in forecasts:
-            if not forecast.known:
-                transaction = self._job.transactions[forecast.index]
-                calls.setdefault(transaction.to + transaction.data[:4], []).append(forecast.index)
-        groups = [indices for indices in calls.values() if len(indices) >= _WORTH_PROBING]
+            if forecast.puzzle is not None:
+                puzzled.setdefault(forecast.puzzle, []).append(forecast.index)
+        groups = [indices for indices in puzzled.values() if len(indices) >= _WORTH_PROBING]
         if not groups:
             return
         probes = [indices[0] for indices in groups]

@@ -27,6 +27,7 @@ from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.scheduling.pace import Choice, Pace, Way
+from parallel_evm.state.source import Source
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, Fork, fork
 
 GWEI = 10**9
@@ -471,10 +472,13 @@ class Misled:
         self._random = random.Random(seed)
         self._groups = groups
 
+    def begin(self, before: Source) -> None:
+        pass
+
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
         group = bytes([0xF0, self._random.randrange(self._groups)]) * 10
         reads = {(self._random.choice(SENDERS), slot) for slot in (-3, 0, 1)}
-        return Forecast(index, frozenset(reads), frozenset({(group, 7)}), 21_000, True)
+        return Forecast(index, frozenset(reads), frozenset({(group, 7)}), 21_000)
 
     def learn(
         self, transaction: Any, sender: bytes | None, speculation: Any, surprising: bool = False
@@ -490,7 +494,7 @@ class Laid(Misled):
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
         lane = bytes([0xF0, self._lanes[index % len(self._lanes)]]) * 10
-        return Forecast(index, frozenset(), frozenset({(lane, 7)}), 21_000, True)
+        return Forecast(index, frozenset(), frozenset({(lane, 7)}), 21_000)
 
 
 class Bound(Pace):

@@ -14,12 +14,15 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from coincurve import PublicKey
+from eth.constants import EMPTY_SHA3
 from rlp.codec import encode
 
 from parallel_evm.hashing import keccak
-from parallel_evm.scheduling.templates import Call, Expected, Template, call_of
+from parallel_evm.scheduling.expressions import Call, call_of
+from parallel_evm.scheduling.templates import Expected, Template
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.keys import BALANCE, CODE, NONCE, Key
+from parallel_evm.state.source import Account, AccountSource, Source
 
 _INTRINSIC_GAS: Final = 21_000
 _UNKNOWN_GAS: Final = 250_000
@@ -42,6 +45,16 @@ _SET_CODE_TYPE: Final = 4
 _SET_CODE_MAGIC: Final = b"\x05"
 
 
+class _Nowhere(AccountSource):
+    """The state before the first block that anybody began."""
+
+    def account(self, address: bytes) -> Account | None:
+        return None
+
+    def slot(self, address: bytes, slot: int) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """What one transaction is expected to touch."""
@@ -57,8 +70,9 @@ class Forecast:
     """
     gas: int
     """Expected cost."""
-    known: bool
-    """False when this function of this contract has not been seen yet."""
+    puzzle: bytes | None = None
+    """Names what is not known of it, a function or what an argument stands for; None where nothing
+    is amiss. One transaction that has run answers for all that share it."""
     call: Call | None = None
     """The transaction taken apart, where this function has been seen."""
     teaches: bool = True
@@ -74,21 +88,31 @@ class Forecaster:
     def __init__(self) -> None:
         # By contract and selector; least recently called contract first.
         self._contracts: dict[bytes, dict[bytes, Template]] = {}
+        # By code hash and selector: the contract with this code that was called last for the first
+        # time.
+        self._kin: dict[bytes, bytes] = {}
         self._size = 0
+        self._before: Source = _Nowhere()
+        # Slots that transactions forecast so far count up, and where that gets them.
+        self._ahead: dict[Key, int] = {}
         self._digests: dict[bytes, bytes] = {}
         # By index, of the block at hand: mostly nothing else happens than what was expected.
         self._asked: dict[int, _Asked] = {}
+
+    def begin(self, before: Source) -> None:
+        """A new block, on this state. Its transactions are to be asked about in their order."""
+        self._asked = {}
+        self._ahead = {}
+        self._before = before
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
         """What ``transaction`` will touch.
 
         One that has no sender, or is malformed, will be refused: it touches nothing.
         """
-        if not index:
-            self._asked = {}
         said = None if sender is None else _said(transaction)
         if said is None or sender is None:
-            return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS, True)
+            return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS)
         to, data = said.to, said.data
         reads: list[Key] = [(sender, NONCE), *said.declared]
         writes: list[Key] = [(sender, NONCE), (sender, BALANCE)]
@@ -97,9 +121,14 @@ class Forecaster:
 
         functions = self._recall(to)
         template = functions.get(data[:4])
+        if template is None and to and data:
+            template = self._like_its_kin(sender, said)
+            functions = self._contracts.get(to, functions)
         if template is not None:
             call = self._call(sender, to, data)
             expected = template.expect(call)
+            for key in expected.counted:
+                self._ahead[key] = (self._holds(key) or 0) + 1
             teaches = template.is_curious()
             self._asked[index] = _Asked(
                 transaction, to, functions, template, call, expected, teaches
@@ -109,7 +138,7 @@ class Forecaster:
                 # Another function may know what these arguments stand for; else nobody does, and
                 # the calls that share one of them stay together.
                 for function in islice(functions.values(), _MAX_FUNCTIONS):
-                    more_reads, more_writes, words = function.near(words)
+                    more_reads, more_writes, words = function.near(words, call)
                     reads += more_reads
                     writes += more_writes
                 writes.extend((to + word, CODE) for word in words)
@@ -118,7 +147,7 @@ class Forecaster:
                 reads=expected.reads.union(reads),
                 writes=expected.writes.union(writes),
                 gas=_INTRINSIC_GAS + template.gas,
-                known=True,
+                puzzle=call.function + b"".join(sorted(words)) if words else None,
                 call=call,
                 teaches=teaches,
             )
@@ -133,8 +162,8 @@ class Forecaster:
             if data:
                 gas += min(said.gas, _UNKNOWN_GAS)
                 writes.append((to + data[:4], CODE))
-        known = not (to and data)
-        return Forecast(index, frozenset(reads), frozenset(writes), gas, known)
+        puzzle = self._kind(to, data[:4]) if to and data else None
+        return Forecast(index, frozenset(reads), frozenset(writes), gas, puzzle)
 
     def learn(
         self,
@@ -164,13 +193,17 @@ class Forecaster:
             return
         template.gas += (outcome.gas_used - template.gas) // _AVERAGED
         self._size -= len(template)
+        held = speculation.observations.slots
         template.learn(
-            asked.call,
+            # Whatever was forecast, this is what it found.
+            asked.call._replace(holds=lambda key: held.get(key[0], _NOTHING).get(key[1])),
             reads=_reads(speculation, sender),
             writes=_writes(speculation, sender),
             preimages=speculation.preimages or {},
             success=outcome.is_success,
             expected=asked.expected,
+            held=held,
+            counted=_counted(speculation),
         )
         self._size += len(template)
         while self._size > _MAX_SIZE:
@@ -194,8 +227,45 @@ class Forecaster:
             assert speculation.outcome is not None
             template.gas = speculation.outcome.gas_used
             self._size += 1
+            self._introduce(observed.cells.get((to, CODE)), data[:4], to)
         call = self._call(sender, to, data)
         return _Asked(transaction, to, functions, template, call, None, True)
+
+    def _introduce(self, code_hash: bytes | None, selector: bytes, to: bytes) -> None:
+        if code_hash is not None and code_hash != EMPTY_SHA3:
+            if len(self._kin) >= _MAX_SIZE:
+                self._kin.clear()
+            self._kin[code_hash + selector] = to
+
+    def _kind(self, to: bytes, selector: bytes) -> bytes:
+        """Names what a call runs: of contracts with the same code, the same."""
+        try:
+            code_hash = self._before.code_hash(to)
+        except Exception:  # the database lacks it; whoever runs the transaction will say so
+            code_hash = EMPTY_SHA3
+        return (to if code_hash == EMPTY_SHA3 else code_hash) + selector
+
+    def _like_its_kin(self, sender: bytes, said: _Said) -> Template | None:
+        """A template for a function that was learned from another contract with the same code."""
+        to, selector = said.to, said.data[:4]
+        other = self._kin.get(self._kind(to, selector))
+        known = None if other is None else self._contracts.get(other, {}).get(selector)
+        if known is None:
+            return None
+        template = known.for_kin(self._call(sender, to, said.data))
+        self._contracts.setdefault(to, {})[selector] = template
+        self._size += 1 + len(template)
+        return template
+
+    def _holds(self, key: Key) -> int | None:
+        """What a slot will hold when it is the turn of the transaction asked about."""
+        value = self._ahead.get(key)
+        if value is None:
+            try:
+                value = self._before.slot(*key)
+            except Exception:  # the database lacks it; whoever runs the transaction will say so
+                return None
+        return value
 
     def _recall(self, to: bytes) -> dict[bytes, Template]:
         """The functions of a contract, which becomes the one called most recently."""
@@ -208,7 +278,7 @@ class Forecaster:
     def _call(self, sender: bytes, to: bytes, data: bytes) -> Call:
         if len(self._digests) > _MAX_DIGESTS:
             self._digests.clear()
-        return call_of(sender, to, data, self._digests)
+        return call_of(sender, to, data, self._digests, self._holds)
 
 
 class _Asked(NamedTuple):
@@ -317,3 +387,15 @@ def _writes(speculation: Speculation, sender: bytes) -> frozenset[Key]:
         if delta and address != sender and (address, CODE) in observed.cells
     ]
     return frozenset(keys[:_MAX_TOUCHED])
+
+
+def _counted(speculation: Speculation) -> frozenset[Key]:
+    """The slots that hold one more afterwards."""
+    effects = speculation.effects.slots
+    return frozenset(
+        (address, slot)
+        for address, held in speculation.observations.slots.items()
+        if address in effects
+        for slot in effects[address].keys() & held.keys()
+        if effects[address][slot] == held[slot] + 1
+    )

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from parallel_evm.scheduling.expressions import Access, Call, Explainer
 from parallel_evm.scheduling.forecast import Forecast
-from parallel_evm.scheduling.templates import Access, Call, explainer
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
@@ -199,7 +199,7 @@ class HotSlotBook:
 
     def _introduce(self, key: Key, call: Call, speculation: Speculation) -> _Reputation:
         """Whatever access it was that came to ``key``, it has a reputation from now on."""
-        access = explainer(call, speculation.preimages or {})(key)
+        access = Explainer(call, speculation.preimages or {}).access(key)
         function = self._functions.setdefault(call.function, _Function())
         reputation = function.reputation(access, key)
         if reputation is None:

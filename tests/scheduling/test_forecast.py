@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from eth.exceptions import Revert
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.prague import PragueVM
+from eth.vm.interrupt import EVMMissingData
 from eth_keys.datatypes import PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +126,22 @@ def outcome(success: bool = True, gas: int = 30_000) -> Outcome:
     )
 
 
+class Holding(AccountSource):
+    """A state of which only some slots, and the code of some accounts, matter."""
+
+    def __init__(
+        self, held: Mapping[bytes, Mapping[int, int]], codes: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        self._held = held
+        self._codes = codes or {}
+
+    def account(self, address: bytes) -> Account | None:
+        return Account(1, 0, self._codes.get(address, EMPTY_SHA3))
+
+    def slot(self, address: bytes, slot: int) -> int:
+        return self._held.get(address, {}).get(slot, 0)
+
+
 def slots(keys: frozenset[Key]) -> set[Key]:
     """The storage slots among forecast keys."""
     return {key for key in keys if len(key[0]) == 20 and key[1] >= 0}
@@ -136,7 +154,7 @@ def test_a_plain_transfer_is_known_and_orders_only_its_sender() -> None:
     forecast = Forecaster().forecast(3, pay(0, BOB, value=5), ALICE)
 
     assert forecast.index == 3
-    assert forecast.known
+    assert forecast.puzzle is None
     assert forecast.gas == 21_000
     assert (ALICE, NONCE) in forecast.writes
     assert all(key[1] == BALANCE for key in forecast.writes - {(ALICE, NONCE)})
@@ -157,7 +175,7 @@ def test_a_creation_is_followed_by_the_calls_to_what_it_creates() -> None:
     block = [creation, call(1, TOKEN, TRANSFER), call(2, created, TRANSFER)]
     forecasts = [forecaster.forecast(i, t, t.sender) for i, t in enumerate(block)]
 
-    assert forecasts[0].known
+    assert forecasts[0].puzzle is None
     assert sorted(plan(forecasts, 2)) == [[0, 2], [1]]
 
 
@@ -217,7 +235,7 @@ def test_what_is_malformed_is_left_to_the_one_who_refuses_it(transaction: Any) -
     forecast = forecaster.forecast(0, transaction, ALICE)
     forecaster.learn(transaction, ALICE, touched())
 
-    assert forecast == Forecast(0, frozenset(), frozenset(), 21_000, True)
+    assert forecast == Forecast(0, frozenset(), frozenset(), 21_000)
 
 
 def test_without_a_sender_nothing_is_touched_and_nothing_learned() -> None:
@@ -225,7 +243,7 @@ def test_without_a_sender_nothing_is_touched_and_nothing_learned() -> None:
     forecaster.learn(call(0, TOKEN, TRANSFER), None, touched(writes={(TOKEN, 1)}))
 
     assert not forecaster.forecast(0, call(0, TOKEN, TRANSFER), None).writes
-    assert not forecaster.forecast(0, call(0, TOKEN, TRANSFER), ALICE).known
+    assert forecaster.forecast(0, call(0, TOKEN, TRANSFER), ALICE).puzzle is not None
 
 
 @pytest.mark.parametrize("data", [b"\x01", TRANSFER, TRANSFER + b"\x01", TRANSFER + bytes(33)])
@@ -249,7 +267,8 @@ def test_first_calls_of_one_function_share_a_lane() -> None:
     ]
     forecasts = [forecaster.forecast(i, t, t.sender) for i, t in enumerate(block)]
 
-    assert not any(forecast.known for forecast in forecasts)
+    puzzles = [forecast.puzzle for forecast in forecasts]
+    assert puzzles == [TOKEN + TRANSFER, TOKEN + TRANSFER, TOKEN + SWAP, PAIR + TRANSFER]
     assert sorted(plan(forecasts, 3)) == [[0, 1], [2], [3]]
     assert all(forecast.gas <= 271_000 for forecast in forecasts)
 
@@ -260,7 +279,7 @@ def test_a_run_without_outcome_teaches_nothing() -> None:
     speculation.outcome = None
     forecaster.learn(call(0, TOKEN, TRANSFER), ALICE, speculation)
 
-    assert not forecaster.forecast(0, call(0, TOKEN, TRANSFER), ALICE).known
+    assert forecaster.forecast(0, call(0, TOKEN, TRANSFER), ALICE).puzzle is not None
 
 
 #
@@ -290,7 +309,7 @@ def test_mappings_by_caller_argument_and_contract_with_members() -> None:
     other, expected_reads, expected_writes, _ = run(2, DAVE, 78)
     forecast = forecaster.forecast(0, other, CAROL)
 
-    assert forecast.known
+    assert forecast.puzzle is None
     assert slots(forecast.reads) == expected_reads | expected_writes
     assert slots(forecast.writes) == expected_writes
     assert forecast.gas == 21_000 + 4321
@@ -349,6 +368,179 @@ def test_an_array_that_holds_what_an_argument_names_by_accident() -> None:
     forecaster.learn(call(0, TOKEN, TRANSFER, 2), ALICE, touched(reads={(TOKEN, 2)}))
 
     assert slots(forecaster.forecast(0, call(0, TOKEN, TRANSFER, 3), ALICE).reads) == {(TOKEN, 2)}
+
+
+#
+# What slots hold
+#
+POOL, OTHER_POOL = b"\x60" * 20, b"\x61" * 20
+FILE, ASSESS, PAY = b"\xf1\x1e\x00\x01", b"\xa5\x5e\x55\x01", b"\x9a\x70\x00\x01"
+
+
+def filed(count: int, pool: bytes = POOL) -> Speculation:
+    """``claims[++claimCount] = ...``, where ``count`` claims were there before."""
+    m = Mappings()
+    speculation = touched(writes={(pool, 2), (pool, m.slot(9, count + 1))}, mappings=m)
+    speculation.observations.slots[pool] = {2: count, m.slot(9, count + 1): 0}
+    speculation.effects.slots[pool] = {2: count + 1, m.slot(9, count + 1): 77}
+    return speculation
+
+
+def claim(number: int) -> int:
+    return Mappings().slot(9, number)
+
+
+def test_a_counter_gives_the_next_number_and_the_one_after() -> None:
+    """The claim that one transaction of a block files is the one that a later one assesses."""
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE, 1 << 80), ALICE, filed(count))
+    forecaster.begin(Holding({POOL: {2: 40}}))
+
+    first = forecaster.forecast(0, call(0, POOL, FILE, 1 << 80), ALICE)
+    second = forecaster.forecast(1, call(1, POOL, FILE, 1 << 80), BOB)
+
+    assert slots(first.writes) == {(POOL, 2), (POOL, claim(41))}
+    assert slots(second.writes) == {(POOL, 2), (POOL, claim(42))}
+
+
+def test_the_next_block_counts_from_its_own_state() -> None:
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE), ALICE, filed(count))
+    for holds in (7, 7, 2**256 - 1):
+        forecaster.begin(Holding({POOL: {2: holds}}))
+        writes = forecaster.forecast(0, call(0, POOL, FILE), ALICE).writes
+        next_one = {(POOL, claim(8))} if holds == 7 else set()  # wraps to zero: nothing is there
+        assert slots(writes) == {(POOL, 2)} | next_one
+
+
+def test_one_that_ceases_to_count_is_a_mere_variable() -> None:
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE), ALICE, filed(count))
+    jump = filed(9)
+    jump.effects.slots[POOL][2] = 500
+    forecaster.learn(call(0, POOL, FILE), ALICE, jump, surprising=True)
+    forecaster.begin(Holding({POOL: {2: 40}}))
+
+    for index in range(2):
+        writes = forecaster.forecast(index, call(0, POOL, FILE), ALICE).writes
+        assert (POOL, claim(41)) in writes  # nobody expects 42
+
+
+def paid(number: int, policy: int, holder: bytes) -> Speculation:
+    """``policies[claims[number].policy].holder`` is paid: three mappings deep."""
+    m = Mappings()
+    entry, insured = m.slot(9, number), m.slot(5, policy)
+    balance = m.slot(4, holder)
+    speculation = touched(writes={(TOKEN, balance)}, mappings=m)
+    speculation.observations.slots = {
+        POOL: {entry: 3 << 128 | policy, insured: int.from_bytes(holder, "big") << 64 | 9},
+        TOKEN: {balance: 1000},
+    }
+    return speculation
+
+
+def test_what_a_slot_holds_names_the_next_slot_and_that_an_account() -> None:
+    forecaster = Forecaster()
+    for number, policy, holder in ((1, 7, BOB), (2, 8, CAROL)):
+        forecaster.learn(call(0, POOL, PAY, number), ALICE, paid(number, policy, holder))
+    asked = paid(30, 12, DAVE)
+    forecaster.begin(Holding(asked.observations.slots))
+
+    forecast = forecaster.forecast(0, call(0, POOL, PAY, 30), ALICE)
+
+    assert slots(forecast.reads) == {
+        (address, slot) for address, held in asked.observations.slots.items() for slot in held
+    }
+    assert slots(forecast.writes) == {(TOKEN, Mappings().slot(4, DAVE))}
+
+
+def test_what_the_database_lacks_is_not_expected() -> None:
+    class Torn(Holding):
+        def slot(self, address: bytes, slot: int) -> int:
+            raise EVMMissingData
+
+        def code_hash(self, address: bytes) -> bytes:
+            raise EVMMissingData
+
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE), ALICE, filed(count))
+    forecaster.begin(Torn({}))
+
+    assert slots(forecaster.forecast(0, call(0, POOL, FILE), ALICE).writes) == {(POOL, 2)}
+    assert forecaster.forecast(1, call(0, OTHER_POOL, FILE), ALICE).puzzle is not None
+
+
+def test_a_number_that_a_slot_of_its_own_name_holds() -> None:
+    """What is found by what it holds itself is not explained by it."""
+    m = Mappings()
+    slot = m.slot(9, 5)
+    speculation = touched(reads={(POOL, slot)}, mappings=m)
+    speculation.observations.slots[POOL][slot] = 5
+    forecaster = Forecaster()
+    forecaster.learn(call(0, POOL, PAY), ALICE, speculation)
+    forecaster.begin(Holding({POOL: {slot: 5}}))
+
+    assert slots(forecaster.forecast(0, call(0, POOL, PAY), ALICE).reads) == {(POOL, slot)}
+
+
+#
+# Contracts with the same code
+#
+POOL_CODE, OTHER_CODE = b"\x01" * 32, b"\x02" * 32
+
+
+def with_code(speculation: Speculation, pool: bytes = POOL) -> Speculation:
+    speculation.observations.cells[pool, CODE] = POOL_CODE
+    return speculation
+
+
+def test_what_one_contract_does_is_expected_of_another_with_its_code() -> None:
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE), ALICE, with_code(filed(count)))
+    forecaster.begin(Holding({OTHER_POOL: {2: 9}}, {OTHER_POOL: POOL_CODE, PAIR: OTHER_CODE}))
+
+    forecast = forecaster.forecast(0, call(0, OTHER_POOL, FILE), ALICE)
+
+    assert forecast.puzzle is None
+    assert slots(forecast.writes) == {(OTHER_POOL, 2), (OTHER_POOL, claim(10))}
+    assert forecaster.forecast(1, call(0, PAIR, FILE), ALICE).puzzle is not None
+    assert forecaster.forecast(2, call(0, OTHER_POOL, PAY), ALICE).puzzle is not None
+    assert held(forecaster)
+
+
+def test_what_belongs_to_one_contract_is_not_expected_of_another() -> None:
+    forecaster = Forecaster()
+    for count in (3, 4):
+        speculation = with_code(filed(count))
+        speculation.observations.slots[POOL][2**200] = 6  # a constant, wherever it comes from
+        forecaster.learn(call(0, POOL, FILE, count), ALICE, speculation)
+        forecaster.learn(call(0, POOL, PAY, BOB), ALICE, with_code(touched(reads={(POOL, 2**201)})))
+    forecaster.begin(Holding({}, {OTHER_POOL: POOL_CODE}))
+
+    reads = forecaster.forecast(0, call(0, OTHER_POOL, PAY, BOB), ALICE).reads
+    assert slots(reads) == set()
+
+
+def test_a_contract_learns_for_itself_from_then_on() -> None:
+    forecaster = Forecaster()
+    for count in (3, 4):
+        forecaster.learn(call(0, POOL, FILE), ALICE, with_code(filed(count)))
+    forecaster.begin(Holding({}, {OTHER_POOL: POOL_CODE}))
+    forecaster.forecast(0, call(0, OTHER_POOL, FILE), ALICE)
+    more = with_code(touched(writes={(OTHER_POOL, 33)}), OTHER_POOL)
+    forecaster.learn(call(0, OTHER_POOL, FILE), ALICE, more, surprising=True)
+
+    ours, others = (
+        slots(forecaster.forecast(index, call(0, pool, FILE), ALICE).writes)
+        for index, pool in enumerate((OTHER_POOL, POOL))
+    )
+    assert (OTHER_POOL, 33) in ours
+    assert (POOL, 33) not in others
 
 
 #
@@ -480,8 +672,19 @@ def test_unfamiliar_arguments_that_are_shared_share_a_lane() -> None:
     block = [swap(0, TOKENS[10], QUOTE), swap(1, TOKENS[11], QUOTE), swap(2, QUOTE, TOKENS[10])]
     forecasts = [forecaster.forecast(i, t, t.sender) for i, (t, *_) in enumerate(block)]
 
-    assert all(forecast.known for forecast in forecasts)
+    puzzles = [forecast.puzzle for forecast in forecasts]
+    assert puzzles[0] == puzzles[2] != puzzles[1]
+    assert None not in puzzles
     assert sorted(plan(forecasts, 2)) == [[0, 2], [1]]
+
+
+def test_what_two_pairs_have_in_common_does_not_tie_a_third_to_them() -> None:
+    """Nothing is known of the pair of a new token, be the other one as well known as it may."""
+    forecaster = learned(*(swap(n, token, QUOTE) for n, token in enumerate(TOKENS[:3])))
+    block = [swap(4, TOKENS[10], QUOTE), swap(5, TOKENS[0], QUOTE), swap(6, TOKENS[1], QUOTE)]
+    forecasts = [forecaster.forecast(i, t, t.sender) for i, (t, *_) in enumerate(block)]
+
+    assert sorted(plan(forecasts, 3)) == [[0], [1], [2]]
 
 
 def test_another_function_knows_what_an_argument_stands_for() -> None:
@@ -574,7 +777,7 @@ def test_memory_is_bounded_and_the_contracts_in_use_are_kept(
     for n in range(300):
         stranger = call(0, keccak(bytes([n % 256, n // 256]))[12:], SWAP)
         forecaster.learn(stranger, ALICE, touched(writes={(PAIR, slot) for slot in range(5)}))
-        assert forecaster.forecast(0, in_use, ALICE).known
+        assert forecaster.forecast(0, in_use, ALICE).puzzle is None
         assert held(forecaster) <= 100
 
 
@@ -669,9 +872,12 @@ def test_what_was_touched_twice_running_is_expected_the_third_time(
         for _ in range(2):
             forecaster.learn(transaction, sender, speculation)
             twin.learn(transaction, sender, speculation)
+        for each in (forecaster, twin):
+            each.begin(Holding(speculation.observations.slots))
         forecast = forecaster.forecast(0, transaction, sender)
 
-        assert forecast == twin.forecast(0, transaction, sender)
+        same = twin.forecast(0, transaction, sender)
+        assert replace(forecast, call=None) == replace(same, call=None)
         read = {(a, slot) for a, known in speculation.observations.slots.items() for slot in known}
         written = {(a, slot) for a, known in speculation.effects.slots.items() for slot in known}
         if read:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from parallel_evm.hashing import keccak
+from parallel_evm.scheduling.expressions import call_of
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.lanes import chains_of, plan
-from parallel_evm.scheduling.templates import call_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, Key
@@ -32,7 +32,7 @@ def balance_of(owner: bytes) -> tuple[Key, dict[bytes, bytes]]:
 def forecast_of(index: int, key: Key, data: bytes) -> Forecast:
     """Of a transaction that reads and changes ``key``."""
     call = call_of(SENDERS[index], TOKEN, data, {})
-    return Forecast(index, frozenset([key]), frozenset([key]), 50_000, known=True, call=call)
+    return Forecast(index, frozenset([key]), frozenset([key]), 50_000, call=call)
 
 
 class Market:
@@ -195,8 +195,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
     key, _ = balance_of(SHOPS[0])
     for readers, is_free in ((1, True), (4, False)):
         reading = [
-            Forecast(8 + number, frozenset([key]), frozenset(), 50_000, True)
-            for number in range(readers)
+            Forecast(8 + number, frozenset([key]), frozenset(), 50_000) for number in range(readers)
         ]
         forecasts = [*market.forecasts(), *reading]
         hot = market.book.plan(forecasts, plan(forecasts, 2), lambda key: 7)
@@ -206,7 +205,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
 
 def test_balances_of_ether_are_not_slots() -> None:
     key = (TOKEN, BALANCE)
-    forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1, True) for index in range(4)]
+    forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1) for index in range(4)]
     lanes = [[0, 1, 2, 3], []]
     assert HotSlotBook().plan(forecasts, lanes, lambda key: 0) == HotPlan()
 

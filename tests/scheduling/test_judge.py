@@ -203,7 +203,10 @@ def interpret(program: Program, state: Any) -> tuple[int, ...]:
         elif operation == "restore or keep":
             if state.saved:
                 state.restore() if register % 2 else state.keep()
-        elif operation in ("add", "bump", "touch", "die", "wipe"):
+        elif operation == "wipe":
+            if not state.saved:  # whether it can be undone depends on what was touched before
+                state.wipe(*operands)
+        elif operation in ("add", "bump", "touch", "die"):
             getattr(state, operation)(*operands)
         else:
             register = int(getattr(state, operation)(*operands))

@@ -18,7 +18,7 @@ SENDERS = [bytes([number]) * 20 for number in range(4)]
 
 
 def forecast(index: int, reads: set[Key], writes: set[Key], gas: int = 21_000) -> Forecast:
-    return Forecast(index, frozenset(reads), frozenset(writes), gas, known=True)
+    return Forecast(index, frozenset(reads), frozenset(writes), gas)
 
 
 def lane_of(lanes: list[list[int]]) -> dict[int, int]:
@@ -49,7 +49,7 @@ forecasts = st.lists(
 ).map(
     # Plans are also made for the rest of a block: indices neither start at 0 nor are they dense.
     lambda parts: [
-        Forecast(3 * position + 7, reads, writes, gas, known=True)
+        Forecast(3 * position + 7, reads, writes, gas)
         for position, (reads, writes, gas) in enumerate(parts)
     ]
 )
@@ -98,7 +98,7 @@ def test_same_forecasts_same_plan(block: list[Forecast], workers: int) -> None:
             frozenset(sorted(f.reads, reverse=True)),
             frozenset(sorted(f.writes, reverse=True)),
             f.gas,
-            f.known,
+            f.puzzle,
         )
         for f in block
     ]

@@ -1,0 +1,429 @@
+"""Expressions: the keys that a call touches, said in terms of who calls with what.
+
+Solidity keeps `balanceOf[owner]` at keccak(owner . position). Where a call touched such a slot and
+the hash's preimage is known, the slot can be taken apart again: the owner was the caller, or an
+argument, or what another slot holds. The same expression gives the slot of the next call before
+that call runs. What cannot be taken apart is a constant.
+
+This module knows words, keys and calls. State it only asks of the call it is given, and it never
+raises on what was observed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple, Protocol
+
+from parallel_evm.hashing import keccak
+from parallel_evm.state.keys import Key
+
+_SELECTOR: Final = 4
+_MAX_ARGUMENTS: Final = 256
+_MAX_SUBJECTS: Final = 16
+_MAX_OFFSET: Final = 1 << 32  # independent hashes are about 2**250 apart
+_MAX_NESTING: Final = 8
+_MAX_INDIRECTIONS: Final = 4
+"""A slot found by what a slot holds that was found by what a slot holds..."""
+
+_NO_ADDRESS: Final = bytes(12)
+_NO_PREFIX: Final = bytes(8)
+_SMALL: Final = bytes(28)
+_WORD_BITS: Final = 256
+_ALL_BITS: Final = (1 << _WORD_BITS) - 1
+_PACKED_BITS: Final = (256, 128, 64, 32)
+"""How many of a slot's lowest bits may be a number that another slot is found by."""
+
+_ADDRESS_BITS: Final = 160
+
+Holds = Callable[[Key], int | None]
+"""What a slot holds; None where nobody knows."""
+Slots = Mapping[bytes, Mapping[int, int]]
+"""Words of storage by address and slot."""
+_NO_SLOTS: Final[Slots] = {}
+
+
+class Call(NamedTuple):
+    """The part of a transaction that expressions can speak of, as 32-byte words."""
+
+    function: bytes
+    """Which function is called: the contract's address and the selector."""
+    caller: bytes
+    callee: bytes
+    arguments: tuple[bytes, ...]
+    """Calldata after the selector; the last word is padded with zeros, as the EVM reads it."""
+    addresses: frozenset[bytes]
+    """The arguments that look like addresses."""
+    subjects: tuple[bytes, ...]
+    """Those that are neither caller nor callee, each once, in order; a bounded number of them."""
+    digests: dict[bytes, bytes]
+    """Hashes already computed, shared by many calls."""
+    holds: Holds
+    """What slots hold when it is this call's turn, as far as that is known."""
+
+
+def _nobody_knows(key: Key) -> int | None:
+    return None
+
+
+def call_of(
+    sender: bytes,
+    to: bytes,
+    data: bytes,
+    digests: dict[bytes, bytes],
+    holds: Holds = _nobody_knows,
+) -> Call:
+    """Take a transaction's words apart. ``digests`` is read and added to."""
+    caller, callee = sender.rjust(32, b"\0"), to.rjust(32, b"\0")
+    end = min(len(data), _SELECTOR + 32 * _MAX_ARGUMENTS)
+    words = [data[start : start + 32] for start in range(_SELECTOR, end, 32)]
+    if words and len(words[-1]) < 32:
+        words[-1] = words[-1].ljust(32, b"\0")
+    # Numbers below 2**96 are amounts, times and positions far more often than addresses.
+    addresses = {
+        word: None for word in words if word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
+    }
+    others = (word for word in addresses if word != caller and word != callee)
+    return Call(
+        function=to + data[:_SELECTOR],
+        caller=caller,
+        callee=callee,
+        arguments=tuple(words),
+        addresses=frozenset(addresses),
+        subjects=tuple(islice(others, _MAX_SUBJECTS)),
+        digests=digests,
+        holds=holds,
+    )
+
+
+#
+# Words
+#
+class Word(Protocol):
+    """An expression for a 32-byte word."""
+
+    def value(self, call: Call) -> bytes | None:
+        """What it is in this call; None where the call has no such thing."""
+        ...
+
+    @property
+    def fixed(self) -> bool:
+        """Is it the same in every call of one contract?"""
+        ...
+
+    @property
+    def numbered(self) -> bool:
+        """Does it depend on a number that is given to things: a policy's, a deal's?
+
+        What belongs to an address is expected where the address is among the arguments; of what
+        belongs to a number, only an expression can say where it is.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A word that is what it was."""
+
+    word: bytes
+
+    def value(self, call: Call) -> bytes | None:
+        return self.word
+
+    @property
+    def fixed(self) -> bool:
+        return True
+
+    @property
+    def numbered(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The sender of the transaction."""
+
+    def value(self, call: Call) -> bytes | None:
+        return call.caller
+
+    @property
+    def fixed(self) -> bool:
+        return False
+
+    @property
+    def numbered(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """The contract that the transaction calls."""
+
+    def value(self, call: Call) -> bytes | None:
+        return call.callee
+
+    @property
+    def fixed(self) -> bool:
+        return True
+
+    @property
+    def numbered(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """Word ``index`` of the calldata after the selector."""
+
+    index: int
+    address: bool
+    """Does it have to look like an address? Where arrays differ in length, the same place holds
+    an address in one call and an amount in another."""
+
+    def value(self, call: Call) -> bytes | None:
+        arguments = call.arguments
+        if self.index >= len(arguments):
+            return None
+        word = arguments[self.index]
+        return word if not self.address or word in call.addresses else None
+
+    @property
+    def fixed(self) -> bool:
+        return False
+
+    @property
+    def numbered(self) -> bool:
+        return not self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """keccak(left . right) + offset: an entry of a mapping, or a member of a struct in one."""
+
+    left: Word
+    right: Word
+    offset: int
+
+    def value(self, call: Call) -> bytes | None:
+        left, right = self.left.value(call), self.right.value(call)
+        if left is None or right is None:
+            return None
+        preimage = left + right
+        digest = call.digests.get(preimage)
+        if digest is None:
+            digest = call.digests[preimage] = keccak(preimage)
+        if not self.offset:
+            return digest
+        return ((int.from_bytes(digest, "big") + self.offset) % (1 << 256)).to_bytes(32, "big")
+
+    @property
+    def fixed(self) -> bool:
+        return self.left.fixed and self.right.fixed
+
+    @property
+    def numbered(self) -> bool:
+        return self.left.numbered or self.right.numbered
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a slot holds, or ``bits`` of it from ``shift`` on, plus ``ahead``."""
+
+    access: Access
+    shift: int
+    bits: int
+    ahead: int
+    """How far a counter has moved on when it is used: `++count` is 1."""
+    counter: bool
+
+    def value(self, call: Call) -> bytes | None:
+        key = self.access.key(call)
+        held = None if key is None else call.holds(key)
+        if held is None:
+            return None
+        number = (held >> self.shift & (1 << self.bits) - 1) + self.ahead & _ALL_BITS
+        # Zero is where nothing was stored yet.
+        return number.to_bytes(32, "big") if number else None
+
+    @property
+    def fixed(self) -> bool:
+        return False
+
+    @property
+    def numbered(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An expression for a key: whose account, and which part of it."""
+
+    address: Word
+    field: Word | int
+    """A storage slot, or, as an int, one of the negative fields of `state.keys`."""
+
+    def key(self, call: Call) -> Key | None:
+        address = self.address.value(call)
+        if address is None or not address.startswith(_NO_ADDRESS):
+            return None
+        if isinstance(self.field, int):
+            return address[12:], self.field
+        slot = self.field.value(call)
+        return None if slot is None else (address[12:], int.from_bytes(slot, "big"))
+
+    @property
+    def fixed(self) -> bool:
+        return self.address.fixed and (isinstance(self.field, int) or self.field.fixed)
+
+    @property
+    def general(self) -> bool:
+        """Does it hold for any call, as far as its form can tell?
+
+        Small numbers are positions that the compiler gave; any other constant belongs to the call
+        in which it was seen until other calls confirm it.
+        """
+        constant = isinstance(self.address, Constant)
+        return not constant and _is_position(self.address) and self.has_place
+
+    @property
+    def has_place(self) -> bool:
+        """Is it a place that the compiler gave, in whatever contract?"""
+        return isinstance(self.field, int) or _is_position(self.field)
+
+    @property
+    def numbered(self) -> bool:
+        """As of a `Word`."""
+        field = self.field
+        return self.address.numbered or (not isinstance(field, int) and field.numbered)
+
+
+def _is_position(word: Word) -> bool:
+    if isinstance(word, Constant):
+        return word.word.startswith(_SMALL)
+    if isinstance(word, Hashed):
+        return (
+            not isinstance(word.left, Constant)
+            and _is_position(word.left)
+            and _is_position(word.right)
+        )
+    if isinstance(word, Stored):
+        # A small number is found in many slots; a counter, or an address, hardly by accident.
+        return word.access.general and (word.counter or word.bits == _ADDRESS_BITS)
+    return True
+
+
+_Part = tuple[Key, int, int]
+"""A slot, and the bits of it: from which on, and how many."""
+
+
+class Explainer:
+    """How to express the keys that one call touched.
+
+    ``preimages`` gives 64 bytes by their hash. ``held`` is what the slots held that were read, and
+    ``counted`` those of them that the call added one to.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        preimages: Mapping[bytes, bytes],
+        held: Slots = _NO_SLOTS,
+        counted: Collection[Key] = (),
+    ) -> None:
+        self._call = call
+        self._preimages = preimages
+        self._hashes = sorted(preimages)
+        self._arguments = {word: i for i, word in reversed(list(enumerate(call.arguments)))}
+        self._held = held
+        self._counted = sorted(counted)
+        self._explained: dict[Key, Access | None] = {}
+        """None while it is at it: nothing is found by what it holds itself."""
+        self._depth = 0
+        self._by_content: dict[int, list[_Part]] | None = None
+
+    def access(self, key: Key) -> Access:
+        """The expression for ``key``."""
+        found = self._explained.get(key)
+        if found is None:
+            self._explained[key] = None
+            self._depth += 1
+            found = self._explained[key] = self._access(key)
+            self._depth -= 1
+        return found
+
+    def _access(self, key: Key) -> Access:
+        address, part = key
+        word = address.rjust(32, b"\0")
+        owner = Callee() if word == self._call.callee else self._plain(word)
+        if part < 0:
+            return Access(owner, part)
+        slot = self._position(part.to_bytes(32, "big"), 0)
+        if isinstance(owner, Argument) and slot.fixed and not _is_position(slot):
+            # The balance of one pair in one token, say: wherever in a path the token stands.
+            owner = Constant(word)
+        return Access(owner, slot)
+
+    def _position(self, word: bytes, depth: int) -> Word:
+        # A position equals some argument by accident more easily than by meaning.
+        return Constant(word) if word.startswith(_SMALL) else self._computed(word, depth)
+
+    def _computed(self, word: bytes, depth: int) -> Word:
+        nearest = bisect_right(self._hashes, word) - 1
+        if nearest >= 0 and depth < _MAX_NESTING:
+            digest = self._hashes[nearest]
+            preimage = self._preimages[digest]
+            offset = int.from_bytes(word, "big") - int.from_bytes(digest, "big")
+            if offset < _MAX_OFFSET and len(preimage) == 64:
+                left, right = preimage[:32], preimage[32:]
+                return Hashed(
+                    self._computed(left, depth + 1), self._position(right, depth + 1), offset
+                )
+        return self._plain(word)
+
+    def _plain(self, word: bytes) -> Word:
+        if word == self._call.caller:
+            return Caller()
+        if word in self._arguments:
+            return Argument(self._arguments[word], word in self._call.addresses)
+        if word == self._call.callee:
+            return Callee()
+        return self._stored(int.from_bytes(word, "big")) or Constant(word)
+
+    def _stored(self, number: int) -> Stored | None:
+        """The slot that ``number`` was found in, if any."""
+        if not number or self._depth >= _MAX_INDIRECTIONS:
+            return None
+        for key in self._counted:
+            ahead = number - self._held[key[0]][key[1]]
+            if ahead in (0, 1) and self._is_new(key):
+                return Stored(self.access(key), 0, _WORD_BITS, ahead, True)
+        if self._by_content is None:
+            self._by_content = self._parts()
+        for key, shift, bits in self._by_content.get(number, ()):
+            if self._is_new(key):
+                access = self.access(key)
+                if access.numbered:
+                    return Stored(access, shift, bits, 0, False)
+        return None
+
+    def _is_new(self, key: Key) -> bool:
+        """Is it not just being explained?"""
+        return self._explained.get(key, key) is not None
+
+    def _parts(self) -> dict[int, list[_Part]]:
+        """The slots by what they held: as a whole, as lowest bits, and where an address was."""
+        parts: dict[int, list[_Part]] = {}
+        for address, slots in sorted(self._held.items()):
+            for slot, value in sorted(slots.items()):
+                key, seen = (address, slot), set()
+                for bits in _PACKED_BITS:
+                    seen.add((value & (1 << bits) - 1, 0, bits))
+                for shift in range(0, _WORD_BITS - _ADDRESS_BITS + 1, 8) if value >> 96 else ():
+                    number = value >> shift & (1 << _ADDRESS_BITS) - 1
+                    if number >> 96:
+                        seen.add((number, shift, _ADDRESS_BITS))
+                for number, shift, bits in sorted(seen):
+                    parts.setdefault(number, []).append((key, shift, bits))
+        return parts

@@ -1,0 +1,87 @@
+"""Expressions: whatever a call touched is said in a way that comes to the same key again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parallel_evm.hashing import keccak
+from parallel_evm.scheduling.expressions import Call, Explainer, call_of
+from parallel_evm.state.keys import BALANCE, CODE, Key
+
+ALICE, BOB, POOL, TOKEN = (bytes([n]) * 20 for n in (0xA1, 0xB0, 0x60, 0x70))
+words = st.one_of(
+    st.sampled_from([ALICE, BOB, POOL, TOKEN]).map(lambda who: int.from_bytes(who, "big")),
+    st.integers(0, 9),
+    st.integers(0, 9).map(lambda n: (3 << 128) + n),
+    st.sampled_from([ALICE, TOKEN]).map(lambda who: (int.from_bytes(who, "big") << 64) + 7),
+    st.integers(0, 2**256 - 1),
+)
+
+
+@st.composite
+def touched(draw: st.DrawFn) -> tuple[Call, list[Key], dict[bytes, bytes], dict[bytes, Any]]:
+    """A call, what it touched, what it hashed, and what slots held."""
+    data = draw(st.binary(min_size=4, max_size=4)) + b"".join(
+        word.to_bytes(32, "big") for word in draw(st.lists(words, max_size=3))
+    )
+    preimages: dict[bytes, bytes] = {}
+    places = [word.to_bytes(32, "big") for word in draw(st.lists(words, min_size=1, max_size=4))]
+    for _ in range(draw(st.integers(0, 4))):
+        preimage = draw(st.sampled_from(places)) + draw(st.sampled_from(places))
+        digest = keccak(preimage)
+        preimages[digest] = preimage
+        places.append(digest)
+    keys: list[Key] = [
+        (
+            draw(st.sampled_from([ALICE, POOL, TOKEN])),
+            int.from_bytes(draw(st.sampled_from(places)), "big") + draw(st.integers(0, 2)),
+        )
+        for _ in range(draw(st.integers(1, 6)))
+    ]
+    held: dict[bytes, Any] = {}
+    for address, slot in keys:
+        if draw(st.booleans()):
+            held.setdefault(address, {})[slot % 2**256] = draw(words)
+    call = call_of(
+        draw(st.sampled_from([ALICE, BOB])),
+        POOL,
+        data,
+        {},
+        lambda key: held.get(key[0], {}).get(key[1]),
+    )
+    return call, [(address, slot % 2**256) for address, slot in keys], preimages, held
+
+
+@settings(max_examples=300, deadline=None)
+@given(touched(), st.booleans())
+def test_an_expression_comes_to_the_key_that_it_was_made_for(
+    sample: tuple[Call, list[Key], dict[bytes, bytes], dict[bytes, Any]], counts: bool
+) -> None:
+    call, keys, preimages, held = sample
+    counted = {key for key in keys if key[1] in held.get(key[0], ())} if counts else set()
+    explainer = Explainer(call, preimages, held, counted)
+    for key in [*keys, (TOKEN, BALANCE), (POOL, CODE)]:
+        access = explainer.access(key)
+        assert access.key(call) == key
+        assert access == Explainer(call, preimages, held, counted).access(key) or counted or held
+
+
+def test_a_long_chain_of_references_ends_somewhere() -> None:
+    """Each slot holds the number by which the next one is found."""
+    preimages: dict[bytes, bytes] = {}
+    held: dict[int, int] = {}
+    keys: list[Key] = []
+    for number in range(1, 400):
+        preimage = number.to_bytes(32, "big") + bytes(31) + b"\x05"
+        digest = keccak(preimage)
+        preimages[digest] = preimage
+        held[int.from_bytes(digest, "big")] = number + 1
+        keys.append((POOL, int.from_bytes(digest, "big")))
+    slots = {POOL: held}
+    call = call_of(ALICE, POOL, b"\0\0\0\1" + b"\0" * 31 + b"\x01", {}, lambda key: held[key[1]])
+    explainer = Explainer(call, preimages, slots)
+    for key in reversed(keys):
+        assert explainer.access(key).key(call) == key
