@@ -22,7 +22,7 @@ from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.judge import Judge
-from parallel_evm.scheduling.lanes import chains_of, plan, plan_with_coordinator
+from parallel_evm.scheduling.lanes import Chains, chains_of, plan, plan_with_coordinator
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
@@ -84,6 +84,8 @@ def execute(
     rules: RuleBook,
     forecasts: Forecasts | None,
     hot_slots: HotSlotBook | None,
+    lanes: bool,
+    overlap: bool,
     pace: Pace | None,
     backend: str,
     choice: Choice | None,
@@ -92,9 +94,10 @@ def execute(
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
     ``state_class`` is the VM's state class as the user configured it; ``forecasts`` is None where
-    nobody speculates. With ``choice``, this process is one of those that work on the block, and
-    what that took is noted by ``pace``. Returns what py-evm's ``apply_all_transactions`` returns,
-    and raises what it raises.
+    nobody speculates. Without ``lanes``, what is expected to conflict may run apart; without
+    ``overlap``, nothing is judged before all speculations are there. With ``choice``, this process
+    is one of those that work on the block, and what that took is noted by ``pace``. Returns what
+    py-evm's ``apply_all_transactions`` returns, and raises what it raises.
     """
     clock = _Clock()
     vm.state.lock_changes()  # what was written before the transactions cannot be undone by them
@@ -111,6 +114,8 @@ def execute(
                 rules,
                 forecasts,
                 hot_slots,
+                lanes,
+                overlap,
                 pace,
                 choice,
                 clock,
@@ -180,6 +185,8 @@ class _Flow:
         rules: RuleBook,
         forecasts: Forecasts | None,
         hot_slots: HotSlotBook | None,
+        lanes: bool,
+        overlap: bool,
         pace: Pace | None,
         choice: Choice | None,
         clock: _Clock,
@@ -196,6 +203,8 @@ class _Flow:
         self._forecasts = forecasts
         self._hot_slots = hot_slots
         self._hot = HotPlan()
+        self._lanes = lanes
+        self._overlap = overlap
         self._pace = pace
         self._judging_cpu = 0.0
         self._mine: frozenset[int] = frozenset()
@@ -250,14 +259,14 @@ class _Flow:
             for index, transaction in enumerate(self._job.transactions)
         ]
         self._probe(forecaster, forecasts)
-        chains = chains_of(forecasts)
+        chains = self._chains(forecasts)
         lanes = plan(forecasts, self._workers, chains)
         if self._hot_slots is not None:
             self._hot = self._hot_slots.plan(
                 forecasts, lanes, lambda key: self.committed.slot(*key)
             )
         if self._hot.free:
-            chains = chains_of(forecasts, self._hot.free)
+            chains = self._chains(forecasts, self._hot.free)
         if self._way is Way.TOGETHER:
             assert self._pace is not None
             costs = self._pace.costs(self._job.transactions)
@@ -269,6 +278,11 @@ class _Flow:
         if self._way is Way.TOGETHER:
             self._mine = frozenset(lanes.pop())
         self._session.start(lanes, self._tasks(forecasts))
+
+    def _chains(self, forecasts: Sequence[Any], free: frozenset[Key] = frozenset()) -> Chains:
+        if self._lanes:
+            return chains_of(forecasts, free)
+        return [[position] for position in range(len(forecasts))]
 
     def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
         """Learn what nothing is known of from one transaction each, and forecast the others anew.
@@ -321,6 +335,8 @@ class _Flow:
     #
     def judge_all(self) -> None:
         """Judge every transaction; raise what py-evm raises at the first that it refuses."""
+        if not self._overlap:
+            self._session.await_all()
         started = time.thread_time()
         for index, transaction in enumerate(self._job.transactions):
             if not self.ledger.admits(transaction):

@@ -14,6 +14,17 @@ from parallel_evm.report import BlockReport
 _LONGEST_DEADLINE: Final = 24 * 3600
 
 BACKENDS: Final = ("auto", "serial", "thread", "process")
+SWITCHES: Final = (
+    "translate",
+    "direct",
+    "forecasts",
+    "lanes",
+    "overlap",
+    "deltas",
+    "fast_precompiles",
+    "incremental",
+)
+"""The settings that switch something off, to see what it is worth or whether it is at fault."""
 
 
 def _default_workers() -> int:
@@ -67,6 +78,17 @@ class ParallelConfig:
     """Go about a transaction (validation, fees, refunds, clearing) in one pass instead of through
     py-evm's layers, from Byzantium on, where all rules are py-evm's own."""
 
+    forecasts: bool = True
+    """Say before a block runs what its transactions will touch, from what was learned of others.
+    False: they are dealt out in turn, and what went wrong runs again."""
+
+    lanes: bool = True
+    """Let one worker run, in order, the transactions that are expected to touch the same.
+    False: forecasts only say which state workers should fetch."""
+
+    overlap: bool = True
+    """Judge results while others are still running. False: afterwards."""
+
     deltas: bool = True
     """Let transactions that only add to a slot, and compare it, not wait for each other: balances
     that many pay into, totals, votes. Needs ``translate`` and ``direct``, and several workers."""
@@ -81,7 +103,7 @@ class ParallelConfig:
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)
         _require_int("min_transactions", self.min_transactions, minimum=1)
-        for name in ("translate", "direct", "deltas", "fast_precompiles", "incremental"):
+        for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"ParallelConfig.{name} must be True or False, not {getattr(self, name)!r}"

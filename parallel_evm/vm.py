@@ -21,7 +21,7 @@ from eth.vm.base import VM
 from eth.vm.forks.byzantium import ByzantiumVM
 
 from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport, lean_chaindb
-from parallel_evm.block import BlockResult, execute
+from parallel_evm.block import BlockResult, Forecasts, execute
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import PoolClosedError
 from parallel_evm.hashing import use_fast_keccak
@@ -29,7 +29,7 @@ from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
 from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
-from parallel_evm.scheduling.forecast import Forecaster
+from parallel_evm.scheduling.forecast import Forecaster, Unforeseen
 from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties, lean_methods
@@ -57,7 +57,9 @@ class Engine:
             translation_cache=folder_of(config.translation_cache) if config.translate else None,
         )
         alone = config.backend == "serial" or (config.backend == "auto" and config.workers == 1)
-        self._forecaster = None if alone else Forecaster()
+        self._forecaster: Forecasts | None = None
+        if not alone:
+            self._forecaster = Forecaster() if config.forecasts else Unforeseen()
         self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
         self._pace = Pace() if config.backend == "auto" and not alone else None
         self._alone = SerialPool()
@@ -141,6 +143,8 @@ class Engine:
             rules=self.rules,
             forecasts=self._forecaster if speculates else None,
             hot_slots=self._hot_slots,
+            lanes=self.config.lanes,
+            overlap=self.config.overlap,
             pace=self._pace,
             backend=backend,
             choice=choice,

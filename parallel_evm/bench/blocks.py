@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -80,11 +80,14 @@ class Measurement:
     sides: tuple[Side, ...]
     translation_cache: bool = False
     """Were translations taken from the disk?"""
+    without: tuple[str, ...] = ()
+    """What was switched off."""
 
     @property
     def included(self) -> str:
         """What the figures stand for."""
-        return f"{_INCLUDED}; {CACHED[self.translation_cache]}"
+        switched_off = f"; without {', '.join(self.without)}" if self.without else ""
+        return f"{_INCLUDED}; {CACHED[self.translation_cache]}{switched_off}"
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "included": self.included}
@@ -102,10 +105,12 @@ def measure(
     backend: str | None = None,
     seed: int = 0,
     translation_cache: bool = False,
+    without: Collection[str] = (),
     progress: Progress = lambda text: None,
 ) -> Measurement:
     """Measure one workload. ``backend`` None: ``serial`` for one worker, ``auto`` for more.
-    ``translation_cache``: with what earlier processes have kept on disk.
+    ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
+    `config.SWITCHES` that are to be off.
 
     Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
     for unknown workloads and impossible sizes.
@@ -115,7 +120,9 @@ def measure(
     workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
-    sides = [_parallel_chain(workload, count, backend, translation_cache) for count in workers]
+    sides = [
+        _parallel_chain(workload, count, backend, translation_cache, without) for count in workers
+    ]
     for number, block in enumerate(encoded):
         progress(f"{name}: block {number + 1} of {len(encoded)}")
         # The order changes from block to block, so that nobody always runs in a warmed-up cache.
@@ -131,6 +138,7 @@ def measure(
         sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,
         sides=tuple(_side(chain, sequential, transactions) for chain in sides),
         translation_cache=translation_cache,
+        without=tuple(without),
     )
 
 
@@ -181,15 +189,21 @@ class _Chain:
 
 
 def _parallel_chain(
-    workload: Workload, workers: int, backend: str | None, translation_cache: bool
+    workload: Workload,
+    workers: int,
+    backend: str | None,
+    translation_cache: bool,
+    without: Collection[str],
 ) -> _Chain:
     reports: list[BlockReport] = []
+    switched_off: dict[str, Any] = dict.fromkeys(without, False)
     config = ParallelConfig(
         workers=workers,
         backend=backend or ("serial" if workers == 1 else "auto"),
         min_transactions=1,
         on_block=reports.append,
         translation_cache=translation_cache,
+        **switched_off,
     )
     return _Chain(workload, parallelize(workload.chain_class, config=config), reports)
 

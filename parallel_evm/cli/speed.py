@@ -23,6 +23,7 @@ from parallel_evm.cli.manners import (
     working,
     write_json,
 )
+from parallel_evm.config import SWITCHES
 from parallel_evm.demo import demonstrate
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.terminal import show_demonstration, show_mainnet, show_measurements
@@ -98,6 +99,13 @@ def bench(
             help="Use the translations of contracts that other processes have kept on disk.",
         ),
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SWITCH",
+            help=f"Switch something off, to see what it is worth: {', '.join(SWITCHES)}.",
+        ),
+    ] = None,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
@@ -122,12 +130,18 @@ def bench(
     parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
     parallel-evm bench --mainnet mainnet --workers 1,2
     parallel-evm bench swaps erc20 transfers --peers
+    parallel-evm bench airdrop --backend process --without deltas
     ```
     """
     chosen = workloads or ([] if mainnet is not None else list(names()))
     unknown = [name for name in chosen if name not in names()]
     if unknown:
         fail(f"no workload {unknown[0]!r}; there are {', '.join(names())}")
+    for switch in without or ():
+        if switch not in SWITCHES:
+            fail(f"--without: there is no {switch!r}; there are {', '.join(SWITCHES)}")
+    if without and mainnet is not None:
+        fail("--without is for workloads, not for --mainnet")
     counts = _worker_counts(workers)
     side = None if backend is None else backend.value
     measurements: list[Measurement] = []
@@ -147,6 +161,7 @@ def bench(
                         backend=side,
                         seed=seed,
                         translation_cache=translation_cache,
+                        without=without or (),
                         progress=progress,
                     )
                 )

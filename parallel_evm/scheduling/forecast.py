@@ -281,6 +281,26 @@ class Forecaster:
         return call_of(sender, to, data, self._digests, self._holds)
 
 
+class Unforeseen:
+    """In the place of a `Forecaster` where nothing is to be forecast."""
+
+    def begin(self, before: Source) -> None:
+        """Another block."""
+
+    def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
+        """Every transaction is expected to cost the same and to touch nothing."""
+        return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS, teaches=False)
+
+    def learn(
+        self,
+        transaction: Any,
+        sender: bytes | None,
+        speculation: Speculation,
+        surprising: bool = False,
+    ) -> None:
+        """Nothing."""
+
+
 class _Asked(NamedTuple):
     """A transaction that a template was asked about, and what it said."""
 

@@ -79,6 +79,9 @@ class _LocalSession:
     def take_in(self) -> None:
         pass
 
+    def await_all(self) -> None:
+        pass
+
     def cancel(self) -> None:
         self._cancelled = True
 
@@ -133,6 +136,10 @@ class ThreadSession(_LocalSession):
         finally:
             for index in lane[done:]:
                 self._deliver(index, None)
+
+    def await_all(self) -> None:
+        for thread in self._threads:
+            thread.join()
 
     def _deliver(self, index: int, speculation: Speculation | None) -> None:
         with self._arrived:

@@ -369,7 +369,7 @@ class ProcessSession:
     def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
         places = max(1, len(self._handles))
         self._run([indices[place::places] for place in range(places)], tasks, apart=True)
-        self._pump_until(lambda: not self._busy)
+        self.await_all()
         return [self._results.pop(index, None) for index in indices]
 
     def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
@@ -377,7 +377,7 @@ class ProcessSession:
 
     def _run(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task], apart: bool) -> None:
         self._open_all()
-        self._pump_until(lambda: not self._busy)
+        self.await_all()
         idle = [h for h in self._handles.values() if h.number not in self._busy]
         for place, lane in enumerate(lanes):
             if not lane:
@@ -404,6 +404,9 @@ class ProcessSession:
                 except WorkerLost as error:
                     self._lose(handle, error)
                     handle = None
+
+    def await_all(self) -> None:
+        self._pump_until(lambda: not self._busy)
 
     def result(self, index: int) -> Speculation | None:
         if index not in self._results:

@@ -91,6 +91,10 @@ class Session(Protocol):
         """Take what has arrived, without waiting: a worker must not have to wait for a reader."""
         ...
 
+    def await_all(self) -> None:
+        """Wait until nobody is running anything."""
+        ...
+
     def result(self, index: int) -> Speculation | None:
         """The speculation of one transaction, waited for; None when nobody will deliver it."""
         ...

@@ -54,6 +54,27 @@ def test_bench_prints_ratios_and_writes_json(
     assert list(cache.iterdir())
 
 
+def test_bench_without_something_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    arguments = ["bench", "hot-pool", "--txs", "8", "--blocks", "1", "--workers", "2"]
+    arguments += ["--backend", "thread", "--without", "lanes", "--without", "overlap"]
+    result = runner.invoke(app, [*arguments, "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(file.read_text())
+    assert figures["without"] == ["lanes", "overlap"]
+    assert "without lanes, overlap" in " ".join(result.output.split())
+    assert figures["sides"][0]["reexecuted"] > 0
+
+
+def test_bench_without_what_there_is_not(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["bench", "erc20", "--without", "brakes"])
+    assert result.exit_code == 2
+    assert "no 'brakes'; there are translate, direct, forecasts" in result.output
+    result = runner.invoke(app, ["bench", "--mainnet", str(tmp_path), "--without", "lanes"])
+    assert result.exit_code == 2
+    assert "--without is for workloads" in result.output
+
+
 CASE = (
     Path(__file__).parents[1] / "conformance" / "cases" / "selfdestruct-to-itself-since-cancun.json"
 )
