@@ -6,7 +6,13 @@
 """
 
 from parallel_evm.config import ParallelConfig
-from parallel_evm.errors import ConfigurationError, ParallelEVMError, PoolClosedError
+from parallel_evm.errors import (
+    ConfigurationError,
+    ParallelEVMError,
+    PoolClosedError,
+)
+from parallel_evm.experience import load_forecasts, save_forecasts
+from parallel_evm.inputs import InputError
 from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
 from parallel_evm.state.keys import StateKey
 from parallel_evm.vm import parallelize
@@ -16,6 +22,7 @@ __all__ = [
     "BlockReport",
     "ConfigurationError",
     "Conflict",
+    "InputError",
     "ParallelConfig",
     "ParallelEVMError",
     "Phases",
@@ -23,6 +30,8 @@ __all__ = [
     "StateKey",
     "TransactionReport",
     "close",
+    "load_forecasts",
     "parallelize",
     "pool",
+    "save_forecasts",
 ]

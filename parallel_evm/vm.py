@@ -23,7 +23,7 @@ from eth.vm.forks.byzantium import ByzantiumVM
 from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport, lean_chaindb
 from parallel_evm.block import BlockResult, Forecasts, execute
 from parallel_evm.config import ParallelConfig
-from parallel_evm.errors import PoolClosedError
+from parallel_evm.errors import ConfigurationError, PoolClosedError
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
@@ -65,6 +65,22 @@ class Engine:
         self._alone = SerialPool()
         self._pool: Pool | None = None
         self._lock = threading.RLock()
+
+    def forecaster(self) -> Forecaster:
+        """What has learned from this chain's blocks so far.
+
+        Raises `ConfigurationError` where nothing does.
+        """
+        if not isinstance(self._forecaster, Forecaster):
+            raise ConfigurationError(
+                "a chain forecasts only with several workers and ParallelConfig.forecasts"
+            )
+        return self._forecaster
+
+    def start_with(self, forecaster: Forecaster) -> None:
+        """Go on from what was learned elsewhere."""
+        with self._lock:
+            self._forecaster = forecaster
 
     def apply_all(
         self,

@@ -51,9 +51,9 @@ from eth_utils.exceptions import ValidationError
 from rlp.codec import decode, encode
 from rlp.exceptions import RLPException
 
-from parallel_evm.conformance.inputs import BLOOM_BITS, InputError, Node, read_json
 from parallel_evm.conformance.subject import Account, Stock, Subject
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
 
 REFUSALS = (ValidationError, PyEVMError, RLPException, TypeError, ValueError, AssertionError)
 """The kinds of exception by which py-evm refuses a block; its own fixture runner accepts them."""

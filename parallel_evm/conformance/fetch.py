@@ -17,9 +17,9 @@ from web3.exceptions import Web3Exception
 from web3.providers.rpc import HTTPProvider
 from web3.types import RPCEndpoint
 
-from parallel_evm.conformance.inputs import InputError, Node
 from parallel_evm.conformance.prestate import merged
 from parallel_evm.conformance.recording import Recording, load, read_recording, save
+from parallel_evm.inputs import InputError, Node
 
 
 def fetch_block(

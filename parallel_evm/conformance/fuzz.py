@@ -19,11 +19,11 @@ from typing import Any
 from parallel_evm.conformance.blocktests import CaseId, Verdict, quiet_py_evm, run_case
 from parallel_evm.conformance.chains import blockchain_test
 from parallel_evm.conformance.compose import compose, drafted
-from parallel_evm.conformance.inputs import Node
 from parallel_evm.conformance.replay import Check, compare
 from parallel_evm.conformance.scenario import Scenario, scenario
 from parallel_evm.conformance.shrink import shrunk
 from parallel_evm.conformance.subject import Account, Subject
+from parallel_evm.inputs import Node
 
 CHAIN_EVERY = 6
 """The last of so many draws is run as a chain."""

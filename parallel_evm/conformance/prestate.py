@@ -26,8 +26,8 @@ from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.recording import Recording, VmClass
+from parallel_evm.inputs import InputError
 
 HashOf = Callable[[int], Hash32]
 """The hash of an ancestor by number; raises InputError if it is not to be had."""

@@ -41,7 +41,7 @@ from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
-from parallel_evm.conformance.inputs import BLOOM_BITS, InputError, Node, read_json
+from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
 
 VmClass = type[VirtualMachineAPI]
 

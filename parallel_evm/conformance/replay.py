@@ -19,11 +19,11 @@ from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.byzantium import ByzantiumVM
 from eth_typing import Address
 
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
 from parallel_evm.conformance.recording import Recording, VmClass, load
 from parallel_evm.conformance.subject import Account, Subject
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.inputs import InputError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ a re-execution or a worker's idle time, never correctness.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -98,6 +98,25 @@ class Forecaster:
         self._digests: dict[bytes, bytes] = {}
         # By index, of the block at hand: mostly nothing else happens than what was expected.
         self._asked: dict[int, _Asked] = {}
+
+    def templates(self) -> Iterable[tuple[bytes, Mapping[bytes, Template]]]:
+        """What was learned, by contract and selector; least recently called contract first."""
+        return self._contracts.items()
+
+    def kin(self) -> Iterable[tuple[bytes, bytes]]:
+        """Code hash and selector, and the contract that others with this code are taken after."""
+        return self._kin.items()
+
+    def adopt(
+        self, to: bytes, selector: bytes, template: Template, code_hash: bytes | None
+    ) -> None:
+        """Take over what was learned elsewhere, of a function that nothing is known of."""
+        functions = self._contracts.setdefault(to, {})
+        if selector not in functions:
+            functions[selector] = template
+            self._size += 1 + len(template)
+            self._introduce(code_hash, selector, to)
+            self._forget()
 
     def begin(self, before: Source) -> None:
         """A new block, on this state. Its transactions are to be asked about in their order."""
@@ -206,6 +225,10 @@ class Forecaster:
             counted=_counted(speculation),
         )
         self._size += len(template)
+        self._forget()
+
+    def _forget(self) -> None:
+        """The contracts that were not called for longest, if it is too much."""
         while self._size > _MAX_SIZE:
             forgotten = self._contracts.pop(next(iter(self._contracts)))
             self._size -= sum(1 + len(template) for template in forgotten.values())
@@ -255,6 +278,7 @@ class Forecaster:
         template = known.for_kin(self._call(sender, to, said.data))
         self._contracts.setdefault(to, {})[selector] = template
         self._size += 1 + len(template)
+        self._forget()
         return template
 
     def _holds(self, key: Key) -> int | None:

@@ -9,7 +9,7 @@ This module knows expressions, keys and calls. It never raises on what was obser
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -101,6 +101,18 @@ class Expected(NamedTuple):
     """Slots that it will add one to."""
 
 
+class Known(NamedTuple):
+    """What is known of one access, to be kept."""
+
+    access: Access
+    context: frozenset[bytes]
+    """The address-like arguments with which it is expected; none: with any."""
+    reads: bool
+    writes: bool
+    counts: bool
+    confirmed: bool
+
+
 class Template:
     """What the calls of one function touched, merged.
 
@@ -131,6 +143,43 @@ class Template:
 
     def __len__(self) -> int:
         return len(self._home)
+
+    @property
+    def surprises(self) -> int:
+        """How many calls taught something, as far as it matters: one, or several."""
+        return min(self._surprises, _SEEN_ONCE)
+
+    def known(self) -> Iterator[Known]:
+        """Everything, the common accesses first."""
+        for bundle in self._bundles.values():
+            for access, entry in bundle.entries.items():
+                yield Known(
+                    access,
+                    bundle.context,
+                    entry.reads,
+                    entry.writes,
+                    entry.counts,
+                    entry.confirmed,
+                )
+
+    @classmethod
+    def of(cls, gas: int, surprises: int, known: Iterable[Known], call: Call) -> Template:
+        """One that knows this. ``call``: any of the function."""
+        template = cls()
+        template.gas = gas
+        template._surprises = surprises
+        for access, context, reads, writes, counts, confirmed in known:
+            if access in template._home:
+                continue
+            entry = _Entry(access, access.key(call) if access.fixed else None, confirmed)
+            entry.reads, entry.writes, entry.counts = reads, writes, counts
+            entry.seen = 1
+            bundle = template._bundles.get(context) or template._open(context)
+            bundle.entries[access] = entry
+            template._home[access] = bundle
+        if len(template) > _MAX_ENTRIES:
+            template._shrink()
+        return template
 
     def for_kin(self, call: Call) -> Template:
         """What is to be expected of this function in a contract with the same code, which ``call``

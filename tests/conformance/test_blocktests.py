@@ -412,8 +412,8 @@ def _hex(value: Any) -> str:
 
 
 def _transactions(case: dict[str, Any]) -> list[Any]:
-    from parallel_evm.conformance.inputs import Node
     from parallel_evm.conformance.recording import read_recording
+    from parallel_evm.inputs import Node
 
     parts = [Node("case", "", case[part]) for part in ("block", "prestate")]
     return list(read_recording("case", *parts, fork="cancun").decoded())

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from parallel_evm.conformance.fetch import fetch_block
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.recording import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
+from parallel_evm.inputs import InputError
 
 DATA = Path(__file__).parent / "data"
 Answer = Callable[[str, list[Any]], Any]

@@ -16,11 +16,11 @@ from eth.typing import AccountState
 from eth_typing import Address
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.prestate import merged
 from parallel_evm.conformance.recording import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
+from parallel_evm.inputs import InputError
 
 DATA = Path(__file__).parent / "data"
 Case = dict[str, Any]

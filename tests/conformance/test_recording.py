@@ -12,13 +12,13 @@ from eth.typing import AccountState
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.recording import (
     FORKS,
     block_to_json,
     load,
     state_to_json,
 )
+from parallel_evm.inputs import InputError
 
 Case = dict[str, Any]
 Write = Callable[..., Path]

@@ -13,10 +13,10 @@ from eth.exceptions import VMError
 from eth.typing import AccountState
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.inputs import InputError
 from parallel_evm.conformance.recording import FORKS, load
 from parallel_evm.conformance.replay import BlockReplay, Unusable, replay, run_replay
 from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.inputs import InputError
 
 Case = dict[str, Any]
 Write = Callable[..., Path]

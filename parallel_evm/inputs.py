@@ -2,7 +2,7 @@
 
 A `Node` is a JSON value that remembers where it stands. Every reader in this room takes nodes, so
 that bad input surfaces as one `InputError` ("case.json: blocks[2].rlp: missing") and not as a
-KeyError from the depths. It knows nothing about blocks or transactions.
+KeyError from the depths. It knows nothing about what the values mean.
 """
 
 from __future__ import annotations
@@ -81,6 +81,11 @@ class Node:
     def text(self) -> str:
         if not isinstance(self.value, str):
             raise self.error(f"expected a text, found {_kind(self.value)}")
+        return self.value
+
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self.error(f"expected true or false, found {_kind(self.value)}")
         return self.value
 
     def integer(self, bits: int = 256) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parallel_evm.conformance.inputs import InputError, Node, read_json
+from parallel_evm.inputs import InputError, Node, read_json
 
 
 def node(value: object) -> Node:
