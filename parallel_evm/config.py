@@ -49,9 +49,9 @@ class ParallelConfig:
     is a process of its own, and every block goes to them. ``thread``: the same with threads (for
     free-threaded Python and for tests). ``serial``: in this process, one after another."""
 
-    min_transactions: int = 4
-    """Blocks with fewer transactions run in this process by py-evm's own loop: shipping them
-    would cost more than it saves. ``1`` sends every block down the parallel path."""
+    min_transactions: int = 1
+    """Blocks with fewer transactions run in py-evm's own loop, which returns py-evm's own
+    computations, with call tree, stack and memory; ours keep only the outcome."""
 
     on_block: Callable[[BlockReport], Any] | None = None
     """Called with a `BlockReport` after each block's transactions were executed."""

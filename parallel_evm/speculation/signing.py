@@ -25,6 +25,8 @@ from parallel_evm.merkle.nodes import node_of, number_item, string_item
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
 _EMPTY = string_item(b"")
+_LONG_LIST = 0xF8
+"""From this first byte on, it says how many bytes of length follow."""
 
 
 def message_for_signing(transaction: Any) -> bytes:
@@ -40,11 +42,23 @@ def message_for_signing(transaction: Any) -> bytes:
             inner = transaction._inner
             write = _WRITERS.get(type(inner))
             if write is not None:
-                return write(inner)
+                return _from_the_wire(inner, transaction.type_id) or write(inner)
     except (_Unusual, AttributeError, TypeError, ValueError):
         pass
     message: bytes = transaction.get_message_for_signing()
     return message
+
+
+def _from_the_wire(signed: Any, type_id: int) -> bytes | None:
+    """Of a transaction that was decoded, whose RLP is remembered: the same without the signature,
+    which are its last three items."""
+    encoded = vars(signed).get("_cached_rlp")
+    if encoded is None:
+        return None
+    start = 1 if encoded[0] < _LONG_LIST else 1 + encoded[0] - _LONG_LIST + 1
+    signature = number_item(signed.y_parity) + number_item(signed.r) + number_item(signed.s)
+    payload: bytes = encoded[start : -len(signature)]
+    return bytes((type_id,)) + node_of(payload)
 
 
 class _Unusual(Exception):

@@ -74,8 +74,10 @@ def transactions(draw: Any) -> Any:
 def test_the_message_is_the_one_that_py_evm_makes(transaction: Any) -> None:
     expected = transaction.get_message_for_signing()
     assert message_for_signing(transaction) == expected
-    # As it comes from the network, its lists are rlp's own sequences.
+    # As it comes from the network, its lists are rlp's own sequences, and its RLP is remembered.
     decoded = type(transaction).decode(transaction.encode())
+    assert message_for_signing(decoded) == expected
+    vars(getattr(decoded, "_inner", decoded)).pop("_cached_rlp", None)
     assert message_for_signing(decoded) == expected
 
 
