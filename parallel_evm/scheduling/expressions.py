@@ -314,6 +314,11 @@ def _is_position(word: Word) -> bool:
     return True
 
 
+def _by_width(part: tuple[int, int, int]) -> tuple[bool, int, int]:
+    _, shift, bits = part
+    return bits != _ADDRESS_BITS, -bits, shift
+
+
 _Part = tuple[Key, int, int]
 """A slot, and the bits of it: from which on, and how many."""
 
@@ -424,6 +429,7 @@ class Explainer:
                     number = value >> shift & (1 << _ADDRESS_BITS) - 1
                     if number >> 96:
                         seen.add((number, shift, _ADDRESS_BITS))
-                for number, shift, bits in sorted(seen):
+                # The widest part is the member of a struct; an address is never wider than that.
+                for number, shift, bits in sorted(seen, key=_by_width):
                     parts.setdefault(number, []).append((key, shift, bits))
         return parts

@@ -85,3 +85,32 @@ def test_a_long_chain_of_references_ends_somewhere() -> None:
     explainer = Explainer(call, preimages, slots)
     for key in reversed(keys):
         assert explainer.access(key).key(call) == key
+
+
+def test_a_member_of_a_struct_is_taken_as_wide_as_it_may_be() -> None:
+    """``claims[7]`` holds a policy's number in 128 bits and a state above it."""
+    preimages = {}
+    for number, position in ((7, 9), (12, 5)):
+        preimage = number.to_bytes(32, "big") + position.to_bytes(32, "big")
+        preimages[keccak(preimage)] = preimage
+    claim, policy = (int.from_bytes(digest, "big") for digest in preimages)
+    held = {POOL: {claim: 3 << 128 | 12}}
+    call = call_of(ALICE, POOL, b"\0\0\0\1" + (7).to_bytes(32, "big"), {})
+    access = Explainer(call, preimages, held).access((POOL, policy))
+
+    large = call._replace(holds=lambda key: 3 << 128 | 2**70)
+    wanted = (2**70).to_bytes(32, "big") + (5).to_bytes(32, "big")
+    assert access.key(large) == (POOL, int.from_bytes(keccak(wanted), "big"))
+
+
+def test_an_address_by_itself_holds_for_any_call() -> None:
+    preimage = (7).to_bytes(32, "big") + (9).to_bytes(32, "big")
+    preimages = {keccak(preimage): preimage}
+    slot = int.from_bytes(keccak(preimage), "big")
+    call = call_of(ALICE, POOL, b"\0\0\0\1" + (7).to_bytes(32, "big"), {})
+    access = Explainer(call, preimages, {POOL: {slot: int.from_bytes(TOKEN, "big")}}).access(
+        (TOKEN, CODE)
+    )
+    assert access.general
+    other = call._replace(holds=lambda key: int.from_bytes(BOB, "big"))
+    assert access.key(other) == (BOB, CODE)
