@@ -94,7 +94,8 @@ def show_measurements(
         for side in found.sides:
             table.add_row(
                 "",
-                f"{side.workers} x {side.backend}",
+                f"{side.workers} x {side.backend}"
+                + (f", no {side.without}" if side.without else ""),
                 f"{side.warm_ms:.2f}",
                 f"[bold]{side.warm_ratio:.2f}[/bold]",
                 f"{side.cold_ratio:.2f}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -62,6 +62,8 @@ class Side:
     """Share of transactions that were run again, warm."""
     coordinator_us: float
     """The coordinator's own wall time for forecast, judging and storage roots, warm."""
+    without: str | None = None
+    """What was switched off on this side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,11 @@ class Measurement:
     sides: tuple[Side, ...]
     translation_cache: bool = False
     """Were translations taken from the disk?"""
-    without: tuple[str, ...] = ()
-    """What was switched off."""
 
     @property
     def included(self) -> str:
         """What the figures stand for."""
-        switched_off = f"; without {', '.join(self.without)}" if self.without else ""
-        return f"{_INCLUDED}; {CACHED[self.translation_cache]}{switched_off}"
+        return f"{_INCLUDED}; {CACHED[self.translation_cache]}"
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "included": self.included}
@@ -105,12 +104,12 @@ def measure(
     backend: str | None = None,
     seed: int = 0,
     translation_cache: bool = False,
-    without: Collection[str] = (),
+    without: Sequence[str] = (),
     progress: Progress = lambda text: None,
 ) -> Measurement:
     """Measure one workload. ``backend`` None: ``serial`` for one worker, ``auto`` for more.
     ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
-    `config.SWITCHES` that are to be off.
+    `config.SWITCHES`; for each there is another side where this is off.
 
     Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
     for unknown workloads and impossible sizes.
@@ -120,8 +119,10 @@ def measure(
     workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
+    kinds = [(count, switch) for count in workers for switch in (None, *without)]
     sides = [
-        _parallel_chain(workload, count, backend, translation_cache, without) for count in workers
+        _parallel_chain(workload, count, backend, translation_cache, switch)
+        for count, switch in kinds
     ]
     for number, block in enumerate(encoded):
         progress(f"{name}: block {number + 1} of {len(encoded)}")
@@ -136,9 +137,11 @@ def measure(
         sequential_cold_ms=sequential.wall[0] / transactions * 1e3,
         sequential_ms=statistics.median(sequential.wall[1:]) / transactions * 1e3,
         sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,
-        sides=tuple(_side(chain, sequential, transactions) for chain in sides),
+        sides=tuple(
+            _side(chain, sequential, transactions, switch)
+            for chain, (_, switch) in zip(sides, kinds, strict=True)
+        ),
         translation_cache=translation_cache,
-        without=tuple(without),
     )
 
 
@@ -193,10 +196,10 @@ def _parallel_chain(
     workers: int,
     backend: str | None,
     translation_cache: bool,
-    without: Collection[str],
+    without: str | None,
 ) -> _Chain:
     reports: list[BlockReport] = []
-    switched_off: dict[str, Any] = dict.fromkeys(without, False)
+    switched_off: dict[str, Any] = {} if without is None else {without: False}
     config = ParallelConfig(
         workers=workers,
         backend=backend or ("serial" if workers == 1 else "auto"),
@@ -208,7 +211,7 @@ def _parallel_chain(
     return _Chain(workload, parallelize(workload.chain_class, config=config), reports)
 
 
-def _side(chain: _Chain, sequential: _Chain, transactions: int) -> Side:
+def _side(chain: _Chain, sequential: _Chain, transactions: int, without: str | None) -> Side:
     ratios = [s / p for s, p in zip(sequential.wall, chain.wall, strict=True)]
     warm = chain.reports[1:]
     own = [r.phases.forecast + r.phases.judge + r.phases.roots for r in warm]
@@ -222,4 +225,5 @@ def _side(chain: _Chain, sequential: _Chain, transactions: int) -> Side:
         cpu_ms=statistics.median(chain.cpu[1:]) / transactions * 1e3,
         reexecuted=sum(r.reexecutions for r in warm) / (transactions * len(warm)),
         coordinator_us=statistics.median(own) / transactions * 1e6,
+        without=without,
     )

@@ -103,7 +103,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="SWITCH",
-            help=f"Switch something off, to see what it is worth: {', '.join(SWITCHES)}.",
+            help="Measure with this switched off as well, in the same run, to see what it is "
+            f"worth: {', '.join(SWITCHES)}.",
         ),
     ] = None,
     json_file: JsonFileOption = None,
@@ -130,7 +131,7 @@ def bench(
     parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
     parallel-evm bench --mainnet mainnet --workers 1,2
     parallel-evm bench swaps erc20 transfers --peers
-    parallel-evm bench airdrop --backend process --without deltas
+    parallel-evm bench airdrop --workers 2 --backend process --without deltas --without lanes
     ```
     """
     chosen = workloads or ([] if mainnet is not None else list(names()))
