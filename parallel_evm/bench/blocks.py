@@ -119,11 +119,12 @@ def measure(
     workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
-    kinds = [(count, switch) for count in workers for switch in (None, *without)]
-    sides = [
-        _parallel_chain(workload, count, backend, translation_cache, switch)
-        for count, switch in kinds
+    kinds = [
+        (count, backend or ("serial" if count == 1 else "auto"), switch)
+        for count in workers
+        for switch in (None, *without)
     ]
+    sides = [_parallel_chain(workload, *kind, translation_cache) for kind in kinds]
     for number, block in enumerate(encoded):
         progress(f"{name}: block {number + 1} of {len(encoded)}")
         # The order changes from block to block, so that nobody always runs in a warmed-up cache.
@@ -138,8 +139,8 @@ def measure(
         sequential_ms=statistics.median(sequential.wall[1:]) / transactions * 1e3,
         sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,
         sides=tuple(
-            _side(chain, sequential, transactions, switch)
-            for chain, (_, switch) in zip(sides, kinds, strict=True)
+            _side(chain, sequential, transactions, *kind)
+            for chain, kind in zip(sides, kinds, strict=True)
         ),
         translation_cache=translation_cache,
     )
@@ -194,15 +195,15 @@ class _Chain:
 def _parallel_chain(
     workload: Workload,
     workers: int,
-    backend: str | None,
-    translation_cache: bool,
+    backend: str,
     without: str | None,
+    translation_cache: bool,
 ) -> _Chain:
     reports: list[BlockReport] = []
     switched_off: dict[str, Any] = {} if without is None else {without: False}
     config = ParallelConfig(
         workers=workers,
-        backend=backend or ("serial" if workers == 1 else "auto"),
+        backend=backend,
         min_transactions=1,
         on_block=reports.append,
         translation_cache=translation_cache,
@@ -211,13 +212,20 @@ def _parallel_chain(
     return _Chain(workload, parallelize(workload.chain_class, config=config), reports)
 
 
-def _side(chain: _Chain, sequential: _Chain, transactions: int, without: str | None) -> Side:
+def _side(
+    chain: _Chain,
+    sequential: _Chain,
+    transactions: int,
+    workers: int,
+    backend: str,
+    without: str | None,
+) -> Side:
     ratios = [s / p for s, p in zip(sequential.wall, chain.wall, strict=True)]
     warm = chain.reports[1:]
     own = [r.phases.forecast + r.phases.judge + r.phases.roots for r in warm]
     return Side(
-        workers=chain.reports[0].workers,
-        backend=chain.reports[0].backend,
+        workers=workers,
+        backend=backend,
         cold_ms=chain.wall[0] / transactions * 1e3,
         warm_ms=statistics.median(chain.wall[1:]) / transactions * 1e3,
         cold_ratio=ratios[0],
