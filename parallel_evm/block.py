@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.vm.interrupt import EVMMissingData
 
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.receipts import Ledger
@@ -62,6 +63,20 @@ class Forecasts(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """The means by which a chain's blocks are laid out, and what they have learned so far."""
+
+    forecasts: Forecasts | None
+    """None where nobody speculates."""
+    hot_slots: HotSlotBook | None
+    """None: every slot orders those who write it."""
+    lanes: bool = True
+    """False: what is expected to conflict may run apart."""
+    overlap: bool = True
+    """False: nothing is judged before all speculations are there."""
+
+
 @dataclass(slots=True)
 class _Clock:
     """Wall seconds by phase."""
@@ -82,10 +97,7 @@ def execute(
     liberties: Liberties,
     pool: Pool,
     rules: RuleBook,
-    forecasts: Forecasts | None,
-    hot_slots: HotSlotBook | None,
-    lanes: bool,
-    overlap: bool,
+    scheduling: Scheduling,
     pace: Pace | None,
     backend: str,
     choice: Choice | None,
@@ -93,9 +105,7 @@ def execute(
 ) -> tuple[BlockResult, BlockReport | None]:
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
-    ``state_class`` is the VM's state class as the user configured it; ``forecasts`` is None where
-    nobody speculates. Without ``lanes``, what is expected to conflict may run apart; without
-    ``overlap``, nothing is judged before all speculations are there. With ``choice``, this process
+    ``state_class`` is the VM's state class as the user configured it. With ``choice``, this process
     is one of those that work on the block, and what that took is noted by ``pace``. Returns what
     py-evm's ``apply_all_transactions`` returns, and raises what it raises.
     """
@@ -112,10 +122,7 @@ def execute(
                 session,
                 pool,
                 rules,
-                forecasts,
-                hot_slots,
-                lanes,
-                overlap,
+                scheduling,
                 pace,
                 choice,
                 clock,
@@ -183,10 +190,7 @@ class _Flow:
         session: Session,
         pool: Pool,
         rules: RuleBook,
-        forecasts: Forecasts | None,
-        hot_slots: HotSlotBook | None,
-        lanes: bool,
-        overlap: bool,
+        scheduling: Scheduling,
         pace: Pace | None,
         choice: Choice | None,
         clock: _Clock,
@@ -200,11 +204,10 @@ class _Flow:
         way = self._way = None if choice is None else choice.way
         self._workers = pool.workers + (way in (Way.ASSISTED, Way.TOGETHER))
         self._rules = rules
-        self._forecasts = forecasts
-        self._hot_slots = hot_slots
+        self._scheduling = scheduling
+        self._forecasts = scheduling.forecasts
+        self._hot_slots = scheduling.hot_slots
         self._hot = HotPlan()
-        self._lanes = lanes
-        self._overlap = overlap
         self._pace = pace
         self._judging_cpu = 0.0
         self._mine: frozenset[int] = frozenset()
@@ -253,18 +256,13 @@ class _Flow:
 
     def _send_ahead(self, forecaster: Forecasts) -> None:
         """Forecast accesses, lay lanes, set the workers going."""
-        forecaster.begin(self.committed)
-        forecasts = [
-            forecaster.forecast(index, transaction, self._find_sender(index))
-            for index, transaction in enumerate(self._job.transactions)
-        ]
-        self._probe(forecaster, forecasts)
+        forecasts = self._forecast(forecaster)
+        if self._probe(forecasts):
+            forecasts = self._forecast(forecaster)
         chains = self._chains(forecasts)
         lanes = plan(forecasts, self._workers, chains)
         if self._hot_slots is not None:
-            self._hot = self._hot_slots.plan(
-                forecasts, lanes, lambda key: self.committed.slot(*key)
-            )
+            self._hot = self._hot_slots.plan(forecasts, lanes, self._held_before)
         if self._hot.free:
             chains = self._chains(forecasts, self._hot.free)
         if self._way is Way.TOGETHER:
@@ -280,37 +278,48 @@ class _Flow:
         self._session.start(lanes, self._tasks(forecasts))
 
     def _chains(self, forecasts: Sequence[Any], free: frozenset[Key] = frozenset()) -> Chains:
-        if self._lanes:
+        if self._scheduling.lanes:
             return chains_of(forecasts, free)
         return [[position] for position in range(len(forecasts))]
 
-    def _probe(self, forecaster: Forecasts, forecasts: list[Any]) -> None:
-        """Learn what nothing is known of from one transaction each, and forecast the others anew.
+    def _forecast(self, forecaster: Forecasts) -> list[Any]:
+        """Of the whole block, in order: some slots are counted up from one to the next."""
+        forecaster.begin(self.committed)
+        return [
+            forecaster.forecast(index, transaction, self._find_sender(index))
+            for index, transaction in enumerate(self._job.transactions)
+        ]
+
+    def _held_before(self, key: Key) -> int | None:
+        """What a slot holds before the block; None where the database lacks it, which is for those
+        to say who run the transactions."""
+        try:
+            return self.committed.slot(*key)
+        except EVMMissingData:
+            return None
+
+    def _probe(self, forecasts: Sequence[Any]) -> bool:
+        """Learn what nothing is known of, from one transaction each. Is there anything new?
 
         Without it all calls of a function would share a lane the first time it is seen, and so
         would those of one that is known where the same strange arguments are given to it. Where
         only few would profit, the extra execution is not worth it.
         """
         if self._workers == 1:
-            return
+            return False
         puzzled: dict[bytes, list[int]] = {}
         for forecast in forecasts:
             if forecast.puzzle is not None:
                 puzzled.setdefault(forecast.puzzle, []).append(forecast.index)
-        groups = [indices for indices in puzzled.values() if len(indices) >= _WORTH_PROBING]
-        if not groups:
-            return
-        probes = [indices[0] for indices in groups]
+        probes = [indices[0] for indices in puzzled.values() if len(indices) >= _WORTH_PROBING]
+        if not probes:
+            return False
         found_of = self._session.probe(probes, self._tasks(forecasts))
         for index, found in zip(probes, found_of, strict=True):
             self._trails[index].attempts += 1
             if found is not None:
                 self._learn(index, found)
-        for indices in groups:
-            for index in indices:
-                forecasts[index] = forecaster.forecast(
-                    index, self._job.transactions[index], self._senders[index]
-                )
+        return any(found is not None for found in found_of)
 
     def _tasks(self, forecasts: Sequence[Any]) -> list[Task]:
         hot = self._hot.tried
@@ -335,7 +344,7 @@ class _Flow:
     #
     def judge_all(self) -> None:
         """Judge every transaction; raise what py-evm raises at the first that it refuses."""
-        if not self._overlap:
+        if not self._scheduling.overlap:
             self._session.await_all()
         started = time.thread_time()
         for index, transaction in enumerate(self._job.transactions):

@@ -8,7 +8,8 @@ class ParallelEVMError(Exception):
 
 
 class ConfigurationError(ParallelEVMError, ValueError):
-    """A field of `ParallelConfig` has an impossible value; the text names the field."""
+    """A field of `ParallelConfig` has an impossible value, or a chain class is not configured for
+    what is asked of it; the text names the field or the class."""
 
 
 class PoolClosedError(ParallelEVMError, RuntimeError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from parallel_evm.errors import ConfigurationError
 from parallel_evm.inputs import read_json
-from parallel_evm.scheduling.learned import from_json, to_json
+from parallel_evm.scheduling.learned import from_json
 
 
 def save_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
@@ -25,7 +25,7 @@ def save_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     parallelized or does not forecast (one worker has nothing to forecast for), and OSError where
     the file cannot be written.
     """
-    data = to_json(_engine(chain_class).forecaster())
+    data = _engine(chain_class).learned()
     file = Path(path)
     descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
     try:
@@ -47,7 +47,7 @@ def load_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     costs time until the chain has learned better; it cannot make a block wrong.
     """
     engine = _engine(chain_class)
-    engine.forecaster()
+    engine.forecaster()  # refuses before anything is read
     forecaster = from_json(read_json(Path(path)))
     engine.start_with(forecaster)
     return sum(len(functions) for _, functions in forecaster.templates())

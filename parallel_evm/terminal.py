@@ -98,7 +98,7 @@ def show_measurements(
                 + (f", no {side.without}" if side.without else ""),
                 f"{side.warm_ms:.2f}",
                 f"[bold]{side.warm_ratio:.2f}[/bold]",
-                f"{side.cold_ratio:.2f}",
+                "" if side.cold_ratio is None else f"{side.cold_ratio:.2f}",
                 f"{side.cpu_ms:.2f}",
                 f"{side.reexecuted:.1%}",
                 f"{side.coordinator_us:.0f}",

@@ -21,7 +21,7 @@ from eth.vm.base import VM
 from eth.vm.forks.byzantium import ByzantiumVM
 
 from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport, lean_chaindb
-from parallel_evm.block import BlockResult, Forecasts, execute
+from parallel_evm.block import BlockResult, Forecasts, Scheduling, execute
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import ConfigurationError, PoolClosedError
 from parallel_evm.hashing import use_fast_keccak
@@ -31,6 +31,7 @@ from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster, Unforeseen
 from parallel_evm.scheduling.hot import HotSlotBook
+from parallel_evm.scheduling.learned import to_json
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties, lean_methods
 from parallel_evm.speculation.stock import is_stock_method
@@ -67,15 +68,17 @@ class Engine:
         self._lock = threading.RLock()
 
     def forecaster(self) -> Forecaster:
-        """What has learned from this chain's blocks so far.
-
-        Raises `ConfigurationError` where nothing does.
-        """
+        """What learns from this chain's blocks. Raises `ConfigurationError` where nothing does."""
         if not isinstance(self._forecaster, Forecaster):
             raise ConfigurationError(
                 "a chain forecasts only with several workers and ParallelConfig.forecasts"
             )
         return self._forecaster
+
+    def learned(self) -> dict[str, Any]:
+        """What it has learned, between two blocks (`scheduling.learned`). Raises the same."""
+        with self._lock:
+            return to_json(self.forecaster())
 
     def start_with(self, forecaster: Forecaster) -> None:
         """Go on from what was learned elsewhere."""
@@ -157,10 +160,12 @@ class Engine:
             liberties=self._liberties,
             pool=pool,
             rules=self.rules,
-            forecasts=self._forecaster if speculates else None,
-            hot_slots=self._hot_slots,
-            lanes=self.config.lanes,
-            overlap=self.config.overlap,
+            scheduling=Scheduling(
+                forecasts=self._forecaster if speculates else None,
+                hot_slots=self._hot_slots,
+                lanes=self.config.lanes,
+                overlap=self.config.overlap,
+            ),
             pace=self._pace,
             backend=backend,
             choice=choice,

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from parallel_evm import BlockReport
+from parallel_evm.scheduling.forecast import Forecast, Forecaster
+from parallel_evm.state.source import Source
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     ETHER,
@@ -47,10 +49,12 @@ Calls = Sequence[tuple[int, int, int]]
 """(desk, function, argument)"""
 
 
-def run(*blocks: Calls, **options: Any) -> list[BlockReport]:
+def run(*blocks: Calls, forecaster: Forecaster | None = None, **options: Any) -> list[BlockReport]:
     """Everything is as with stock py-evm; the reports of the chain that mined."""
     reports: list[BlockReport] = []
     chain_class = parallel(fork("cancun").chain_class, reports, **options)
+    if forecaster is not None:
+        chain_class.vm_configuration[0][1].parallel_engine._forecaster = forecaster
     state = {sender: account(100 * ETHER) for sender in SENDERS}
     for desk in DESKS:
         state[desk] = account(0, 1, DESK, {0: 10, 2: 1})
@@ -86,6 +90,39 @@ def test_what_a_counter_numbers_is_used_in_the_same_block() -> None:
     assert [report.reexecutions for report in reports[1:]] == [0, 0, 0]
     for report in reports[1:]:
         assert {t.worker for t in report.transactions} == {0, 1}
+
+
+def test_the_second_number_of_a_block_is_not_the_first() -> None:
+    """Nobody sends twice, so only the numbers tie a use to its desk."""
+    blocks = [
+        [*((desk, OPEN, 70) for desk in (0, 0, 1, 1)), (1, USE, last), (0, USE, last)]
+        for last in (12, 14, 16, 18)
+    ]
+    assert len(blocks[0]) <= len(SENDERS)
+    reports = run(*blocks)
+    assert [report.reexecutions for report in reports[1:]] == [0, 0, 0]
+    for report in reports[1:]:
+        assert {t.worker for t in report.transactions} == {0, 1}
+
+
+def test_after_a_probe_the_whole_block_is_forecast_anew_in_order() -> None:
+    """What counts is counted once, not once more for being forecast again."""
+    seen: list[int | None] = []
+
+    class Spy(Forecaster):
+        def begin(self, before: Source) -> None:
+            seen.append(None)
+            super().begin(before)
+
+        def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
+            seen.append(index)
+            return super().forecast(index, transaction, sender)
+
+    calls = [(desk, OPEN, 70) for desk in (0, 1, 0, 1, 0, 1, 0, 1)]
+    run(calls, calls, forecaster=Spy())
+    # Mined, then imported by another chain. Only the very first time is anything unknown.
+    once = [None, *range(len(calls))]
+    assert seen == once * 5
 
 
 def test_a_desk_that_was_never_seen_is_known_by_its_code() -> None:

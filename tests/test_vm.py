@@ -25,6 +25,7 @@ from eth_utils import ValidationError
 
 from parallel_evm import BlockReport, ParallelConfig, close, parallelize
 from parallel_evm.scheduling.forecast import Forecast
+from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.vm import ParallelVM
 from parallel_evm.workers.process import ProcessPool
 from parallel_evm.workers.session import CannotServe
@@ -701,6 +702,28 @@ def test_a_hint_that_the_database_cannot_answer_costs_nothing(clean: None) -> No
     assert mine(ours, transactions) == mine(stock, transactions)
     assert reports[0].lost_workers == ()
     assert {t.worker for t in reports[0].transactions} == {0, 1}
+
+
+def test_a_plan_that_asks_for_what_the_database_lacks_costs_nothing() -> None:
+    state = {**state_of("shanghai"), b"\xd1" * 20: account(0, 1, b"\x00", {0: 5})}
+    stock = open_chain(SHANGHAI.chain_class, state)
+    store = dict(stock.chaindb.db.wrapped_db.kv_store)
+    database = AccountDB(AtomicDB(MemoryDB(store)), stock.get_canonical_head().state_root)
+    del store[database._get_account(b"\xd1" * 20).storage_root]
+    answers: list[int | None] = []
+
+    class Asking(HotSlotBook):
+        def plan(self, forecasts: Any, lanes: Any, holds: Any) -> HotPlan:
+            answers.append(holds((b"\xd1" * 20, 0)))
+            return super().plan(forecasts, lanes, holds)
+
+    reports: list[BlockReport] = []
+    chain_class = parallel(SHANGHAI.chain_class, reports)
+    chain_class.vm_configuration[0][1].parallel_engine._hot_slots = Asking()
+    ours = chain_class(AtomicDB(MemoryDB(store)))
+    transactions = _signed(stock, [Act(n, GHOST, value=n) for n in range(4)])
+    assert mine(ours, transactions) == mine(stock, transactions)
+    assert answers == [None]
 
 
 def test_one_pool_serves_chains_of_other_rules_and_databases(clean: None) -> None:

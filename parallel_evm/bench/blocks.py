@@ -49,11 +49,12 @@ class Side:
 
     workers: int
     backend: str
-    cold_ms: float
-    """First block that this chain and these workers see."""
+    cold_ms: float | None
+    """First block that this chain and these workers see. None where something is switched off: the
+    workers have seen it already, on the side that has everything."""
     warm_ms: float
     """Median of the later blocks."""
-    cold_ratio: float
+    cold_ratio: float | None
     warm_ratio: float
     """Sequential py-evm's time for the same block, divided by this side's: medians of ratios."""
     cpu_ms: float
@@ -226,9 +227,9 @@ def _side(
     return Side(
         workers=workers,
         backend=backend,
-        cold_ms=chain.wall[0] / transactions * 1e3,
+        cold_ms=None if without else chain.wall[0] / transactions * 1e3,
         warm_ms=statistics.median(chain.wall[1:]) / transactions * 1e3,
-        cold_ratio=ratios[0],
+        cold_ratio=None if without else ratios[0],
         warm_ratio=statistics.median(ratios[1:]),
         cpu_ms=statistics.median(chain.cpu[1:]) / transactions * 1e3,
         reexecuted=sum(r.reexecutions for r in warm) / (transactions * len(warm)),

@@ -113,8 +113,8 @@ def bench(
 
     Blocks are built once by stock py-evm and imported on all sides from their RLP; hashes are
     compared. Ratios above 1 mean that parallel-evm is faster. Without --backend, one worker runs
-    in this process (serial), more run in processes. *Cold* is without translations from the disk,
-    unless --translation-cache is given.
+    in this process (serial), more as is measured to be best (auto). *Cold* is without translations
+    from the disk, unless --translation-cache is given.
 
     With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
     contracts translated but state read anew. Ratios are given per block, and their median.

@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.keys import Key
@@ -101,17 +101,19 @@ def call_of(
 #
 # Words
 #
-class Word(Protocol):
+class Word:
     """An expression for a 32-byte word."""
+
+    __slots__ = ()
 
     def value(self, call: Call) -> bytes | None:
         """What it is in this call; None where the call has no such thing."""
-        ...
+        raise NotImplementedError
 
     @property
     def fixed(self) -> bool:
         """Is it the same in every call of one contract?"""
-        ...
+        return False
 
     @property
     def numbered(self) -> bool:
@@ -120,11 +122,11 @@ class Word(Protocol):
         What belongs to an address is expected where the address is among the arguments; of what
         belongs to a number, only an expression can say where it is.
         """
-        ...
+        return False
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Word):
     """A word that is what it was."""
 
     word: bytes
@@ -136,29 +138,17 @@ class Constant:
     def fixed(self) -> bool:
         return True
 
-    @property
-    def numbered(self) -> bool:
-        return False
-
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Word):
     """The sender of the transaction."""
 
     def value(self, call: Call) -> bytes | None:
         return call.caller
 
-    @property
-    def fixed(self) -> bool:
-        return False
-
-    @property
-    def numbered(self) -> bool:
-        return False
-
 
 @dataclass(frozen=True, slots=True)
-class Callee:
+class Callee(Word):
     """The contract that the transaction calls."""
 
     def value(self, call: Call) -> bytes | None:
@@ -168,13 +158,9 @@ class Callee:
     def fixed(self) -> bool:
         return True
 
-    @property
-    def numbered(self) -> bool:
-        return False
-
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Word):
     """Word ``index`` of the calldata after the selector."""
 
     index: int
@@ -190,16 +176,12 @@ class Argument:
         return word if not self.address or word in call.addresses else None
 
     @property
-    def fixed(self) -> bool:
-        return False
-
-    @property
     def numbered(self) -> bool:
         return not self.address
 
 
 @dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(Word):
     """keccak(left . right) + offset: an entry of a mapping, or a member of a struct in one."""
 
     left: Word
@@ -228,7 +210,7 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Word):
     """What a slot holds, or ``bits`` of it from ``shift`` on, plus ``ahead``."""
 
     access: Access
@@ -246,10 +228,6 @@ class Stored:
         number = (held >> self.shift & (1 << self.bits) - 1) + self.ahead & _ALL_BITS
         # Zero is where nothing was stored yet.
         return number.to_bytes(32, "big") if number else None
-
-    @property
-    def fixed(self) -> bool:
-        return False
 
     @property
     def numbered(self) -> bool:
@@ -279,18 +257,14 @@ class Access:
 
     @property
     def general(self) -> bool:
-        """Does it hold for any call, as far as its form can tell?
-
-        Small numbers are positions that the compiler gave; any other constant belongs to the call
-        in which it was seen until other calls confirm it.
-        """
+        """Does it hold for any call, as far as its form can tell?"""
         constant = isinstance(self.address, Constant)
-        return not constant and _is_position(self.address) and self.has_place
+        return not constant and _is_general(self.address) and self.has_place
 
     @property
     def has_place(self) -> bool:
         """Is it a place that the compiler gave, in whatever contract?"""
-        return isinstance(self.field, int) or _is_position(self.field)
+        return isinstance(self.field, int) or _is_general(self.field)
 
     @property
     def numbered(self) -> bool:
@@ -299,14 +273,19 @@ class Access:
         return self.address.numbered or (not isinstance(field, int) and field.numbered)
 
 
-def _is_position(word: Word) -> bool:
+def _is_general(word: Word) -> bool:
+    """Does it say what the word is in any call?
+
+    Small numbers are positions that the compiler gave; any other constant belongs to the call in
+    which it was seen until other calls confirm it.
+    """
     if isinstance(word, Constant):
         return word.word.startswith(_SMALL)
     if isinstance(word, Hashed):
         return (
             not isinstance(word.left, Constant)
-            and _is_position(word.left)
-            and _is_position(word.right)
+            and _is_general(word.left)
+            and _is_general(word.right)
         )
     if isinstance(word, Stored):
         # A small number is found in many slots; a counter, or an address, hardly by accident.
@@ -365,7 +344,7 @@ class Explainer:
         if part < 0:
             return Access(owner, part)
         slot = self._position(part.to_bytes(32, "big"), 0)
-        if isinstance(owner, Argument) and slot.fixed and not _is_position(slot):
+        if isinstance(owner, Argument) and slot.fixed and not _is_general(slot):
             # The balance of one pair in one token, say: wherever in a path the token stands.
             owner = Constant(word)
         return Access(owner, slot)

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from coincurve import PublicKey
 from eth.constants import EMPTY_SHA3
+from eth.vm.interrupt import EVMMissingData
 from rlp.codec import encode
 
 from parallel_evm.hashing import keccak
@@ -90,7 +91,7 @@ class Forecaster:
         self._contracts: dict[bytes, dict[bytes, Template]] = {}
         # By code hash and selector: the contract with this code that was called last for the first
         # time.
-        self._kin: dict[bytes, bytes] = {}
+        self._kin: dict[tuple[bytes, bytes], bytes] = {}
         self._size = 0
         self._before: Source = _Nowhere()
         # Slots that transactions forecast so far count up, and where that gets them.
@@ -103,7 +104,7 @@ class Forecaster:
         """What was learned, by contract and selector; least recently called contract first."""
         return self._contracts.items()
 
-    def kin(self) -> Iterable[tuple[bytes, bytes]]:
+    def kin(self) -> Iterable[tuple[tuple[bytes, bytes], bytes]]:
         """Code hash and selector, and the contract that others with this code are taken after."""
         return self._kin.items()
 
@@ -181,7 +182,7 @@ class Forecaster:
             if data:
                 gas += min(said.gas, _UNKNOWN_GAS)
                 writes.append((to + data[:4], CODE))
-        puzzle = self._kind(to, data[:4]) if to and data else None
+        puzzle = b"".join(self._kind(to, data[:4])) if to and data else None
         return Forecast(index, frozenset(reads), frozenset(writes), gas, puzzle)
 
     def learn(
@@ -258,15 +259,15 @@ class Forecaster:
         if code_hash is not None and code_hash != EMPTY_SHA3:
             if len(self._kin) >= _MAX_SIZE:
                 self._kin.clear()
-            self._kin[code_hash + selector] = to
+            self._kin[code_hash, selector] = to
 
-    def _kind(self, to: bytes, selector: bytes) -> bytes:
+    def _kind(self, to: bytes, selector: bytes) -> tuple[bytes, bytes]:
         """Names what a call runs: of contracts with the same code, the same."""
         try:
             code_hash = self._before.code_hash(to)
-        except Exception:  # the database lacks it; whoever runs the transaction will say so
+        except EVMMissingData:  # whoever runs the transaction will say so
             code_hash = EMPTY_SHA3
-        return (to if code_hash == EMPTY_SHA3 else code_hash) + selector
+        return to if code_hash == EMPTY_SHA3 else code_hash, selector
 
     def _like_its_kin(self, sender: bytes, said: _Said) -> Template | None:
         """A template for a function that was learned from another contract with the same code."""
@@ -287,7 +288,7 @@ class Forecaster:
         if value is None:
             try:
                 value = self._before.slot(*key)
-            except Exception:  # the database lacks it; whoever runs the transaction will say so
+            except EVMMissingData:  # whoever runs the transaction will say so
                 return None
         return value
 

@@ -121,11 +121,11 @@ class HotSlotBook:
         self,
         forecasts: Sequence[Forecast],
         lanes: Sequence[Sequence[int]],
-        holds: Callable[[Key], int],
+        holds: Callable[[Key], int | None],
     ) -> HotPlan:
         """``lanes``: as they are if nothing is free; while they are even, nothing need be.
 
-        ``holds``: a slot before the block.
+        ``holds``: a slot before the block; None where that is not known.
         """
         self._tried = {}
         if _are_even(forecasts, lanes):

@@ -44,7 +44,7 @@ _MAX_DEPTH: Final = 32
 #
 def to_json(forecaster: Forecaster) -> dict[str, Any]:
     """Everything that ``forecaster`` knows of functions, least recently called contracts first."""
-    code_of = {(to, kin[32:]): kin[:32] for kin, to in forecaster.kin()}
+    code_of = {(to, selector): code for (code, selector), to in forecaster.kin()}
     contracts: list[dict[str, Any]] = []
     for address, functions in forecaster.templates():
         said = []
@@ -137,14 +137,23 @@ def from_json(file: Node) -> Forecaster:
 
 
 def _read_known(node: Node) -> Known:
+    counts = node.member("counts")
     return Known(
-        access=_read_access(node, 0),
+        access=_read_slot(node, 0) if counts.flag() else _read_access(node, 0),
         context=frozenset(word.data(32) for word in node.member("context").items()),
         reads=node.member("reads").flag(),
         writes=node.member("writes").flag(),
-        counts=node.member("counts").flag(),
+        counts=counts.flag(),
         confirmed=node.member("confirmed").flag(),
     )
+
+
+def _read_slot(node: Node, depth: int) -> Access:
+    """Of what is looked up: only slots hold numbers."""
+    part = node.optional("part")
+    if part is not None:
+        raise part.error("expected a slot")
+    return _read_access(node, depth)
 
 
 def _read_access(node: Node, depth: int) -> Access:
@@ -188,7 +197,7 @@ def _read_hashed(found: Node, node: Node, depth: int) -> Word:
 
 def _read_stored(found: Node, node: Node, depth: int) -> Word:
     return Stored(
-        access=_read_access(found, depth),
+        access=_read_slot(found, depth),
         shift=node.member("shift").integer(8),
         bits=node.member("bits").integer(9),
         ahead=node.member("ahead").integer(1),

@@ -10,7 +10,7 @@ This module knows expressions, keys and calls. It never raises on what was obser
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from parallel_evm.scheduling.expressions import Access, Call, Explainer, Slots
@@ -169,14 +169,11 @@ class Template:
         template.gas = gas
         template._surprises = surprises
         for access, context, reads, writes, counts, confirmed in known:
-            if access in template._home:
-                continue
-            entry = _Entry(access, access.key(call) if access.fixed else None, confirmed)
-            entry.reads, entry.writes, entry.counts = reads, writes, counts
-            entry.seen = 1
-            bundle = template._bundles.get(context) or template._open(context)
-            bundle.entries[access] = entry
-            template._home[access] = bundle
+            if access not in template._home:
+                entry = _Entry(access, access.key(call) if access.fixed else None, confirmed)
+                entry.reads, entry.writes, entry.counts = reads, writes, counts
+                entry.seen = surprises
+                template._place(entry, context)
         if len(template) > _MAX_ENTRIES:
             template._shrink()
         return template
@@ -184,17 +181,12 @@ class Template:
     def for_kin(self, call: Call) -> Template:
         """What is to be expected of this function in a contract with the same code, which ``call``
         calls: all but what belongs to single addresses, and what may belong to this contract."""
-        template = Template()
-        template.gas = self.gas
-        common = template._common
-        for access, entry in self._common.entries.items():
-            if entry.confirmed or access.has_place:
-                key = access.key(call) if access.fixed else None
-                common.entries[access] = replace(
-                    entry, key=key, confirmed=access.general, misses=0, unwritten=0, seen=0
-                )
-                template._home[access] = common
-        return template
+        shared = [
+            known._replace(confirmed=known.access.general)
+            for known in self.known()
+            if not known.context and (known.confirmed or known.access.has_place)
+        ]
+        return Template.of(self.gas, 0, shared, call)
 
     def is_curious(self) -> bool:
         """Is this call worth learning from? Of a function that is known, one in some is enough."""
@@ -390,10 +382,13 @@ class Template:
             context = home.context & subjects
             self._remove(home, entry)
         self._hit(entry, read, written, counts, success=True)
+        self._place(entry, context)
+
+    def _place(self, entry: _Entry, context: frozenset[bytes]) -> None:
         bundle = self._bundles.get(context) or self._open(context)
-        bundle.entries[access] = entry
+        bundle.entries[entry.access] = entry
         bundle.compiled = None
-        self._home[access] = bundle
+        self._home[entry.access] = bundle
 
     def _open(self, context: frozenset[bytes]) -> _Bundle:
         # The rarest word finds it fastest: not the token that all pools have in common.

@@ -153,8 +153,7 @@ class ThreadSession(_LocalSession):
 
     def close(self) -> None:
         self._cancelled = True
-        for thread in self._threads:
-            thread.join()
+        self.await_all()
 
     abandon = close
 

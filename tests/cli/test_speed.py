@@ -64,6 +64,8 @@ def test_bench_without_something_says_so(tmp_path: Path) -> None:
     full, *others = figures["sides"]
     assert [side["without"] for side in (full, *others)] == [None, "lanes", "overlap"]
     assert others[0]["reexecuted"] > full["reexecuted"] == others[1]["reexecuted"]
+    assert full["cold_ratio"] > 0
+    assert [side["cold_ratio"] for side in others] == [None, None]
     assert "no lanes" in " ".join(result.output.split())
 
 

@@ -119,8 +119,10 @@ def spoilt() -> list[tuple[str, Any]]:
         ("code_hash: expected 32", change(lambda d: function(d).update(code_hash="0x01"))),
         ("reads: expected true", change(lambda d: access(d).update(reads=1))),
         ("context: missing", change(lambda d: access(d).pop("context"))),
-        ("part: expected balance, nonce", change(lambda d: access(d).update(part="soul"))),
-        ("part: expected a text", change(lambda d: access(d).update(part=[]))),
+        ("part: expected balance", change(
+            lambda d: access(d).update(part="soul", counts=False)
+        )),
+        ("part: expected a text", change(lambda d: access(d).update(part=[], counts=False))),
         ("address: expected an object", change(lambda d: access(d).update(address=7))),
         ("slot: expected caller, callee", change(lambda d: access(d).update(slot={"sum": 1}))),
         ("256 bits", change(lambda d: access(d).update(slot={"constant": hex(2**256)}))),
@@ -134,6 +136,11 @@ def spoilt() -> list[tuple[str, Any]]:
         ("argument: expected a number", change(
             lambda d: access(d).update(slot={"argument": -1, "address": False})
         )),
+        ("part: expected a slot", change(lambda d: access(d).update(part="code", counts=True))),
+        ("part: expected a slot", change(lambda d: access(d).update(slot={
+            "stored": {"address": "callee", "part": "balance"},
+            "shift": 0, "bits": 8, "ahead": 0, "counter": False,
+        }))),
         ("nested too deeply", change(lambda d: access(d).update(slot=deep))),
         ("shift: expected a number of 8", change(lambda d: access(d).update(slot={
             "stored": {"address": "callee", "slot": "caller"},
