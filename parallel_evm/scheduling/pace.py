@@ -123,6 +123,8 @@ class Pace:
         expected, known = self._expected(calls, size, habit)
         if knows_senders:
             del expected[Way.ASSISTED]
+        if len(calls) == 1:
+            return Choice(Way.ALONE, expected, "a single transaction")
         habit.blocks += 1
         if self._absent:
             self._absent -= 1

@@ -105,6 +105,11 @@ def test_small_blocks_stay_here_while_large_ones_go() -> None:
     assert world.next(block(count=3)) is Way.ALONE
 
 
+def test_a_single_transaction_stays_here_however_long_it_takes() -> None:
+    world = World(together=0.1, assisted=0.1, run=5.0)
+    assert world.ways(100, block(count=1)) == [Way.ALONE] * 100
+
+
 def test_known_senders_need_no_assistance() -> None:
     world = World(together=1.5, assisted=0.6)
     world.ways(20, block())
