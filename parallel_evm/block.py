@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -43,8 +43,6 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
-_OWN_SENDERS = {Way.ASSISTED: 0.1, Way.TOGETHER: 0.5}
-"""What share of its part of the signatures the coordinator recovers: it has other things to do."""
 
 
 class Forecasts(Protocol):
@@ -233,16 +231,28 @@ class _Flow:
         self._senders = [vars(transaction).get("sender") for transaction in transactions]
         unknown = [index for index, sender in enumerate(self._senders) if sender is None]
         # Those that are needed first are recovered here, while the workers see to the others.
-        share = 0.0 if self._way is None else _OWN_SENDERS.get(self._way, 0.0)
-        mine = frozenset(unknown[: int(share * len(unknown) / self._workers)])
+        mine = frozenset(unknown[: self._own_senders(len(unknown))])
         self._session.ask_senders([index for index in unknown if index not in mine])
-        for index in mine:
-            self._senders[index] = recover_sender(transactions[index])
+        self._recover(mine)
         self._clock.senders = time.perf_counter() - started
         self._unknown = frozenset(unknown) - mine
         if self._forecasts is not None:
             self._send_ahead(self._forecasts)
         self._clock.forecast = time.perf_counter() - started - self._clock.senders
+
+    def _own_senders(self, unknown: int) -> int:
+        """How many of the ``unknown`` senders to recover here, where workers do the others."""
+        if self._pace is None or self._way is None or self._way is Way.ALONE or not unknown:
+            return 0
+        transactions = self._job.transactions
+        return self._pace.own_senders(self._way, transactions, unknown, self._workers - 1)
+
+    def _recover(self, indices: Collection[int]) -> None:
+        started = time.perf_counter()
+        for index in indices:
+            self._senders[index] = recover_sender(self._job.transactions[index])
+        if indices and self._pace is not None:
+            self._pace.note_senders((time.perf_counter() - started) / len(indices))
 
     def _find_sender(self, index: int) -> bytes | None:
         """The sender of a transaction, waited for where a worker was asked."""
@@ -443,6 +453,7 @@ class _Flow:
         if choice.way is not Way.TOGETHER:
             return
         others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
+        pace.note_forecast(self._clock.forecast / len(transactions))
         pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)
 
     def report(self, backend: str, choice: str | None) -> BlockReport:

@@ -38,6 +38,12 @@ _LAST_RETRY: Final = 2048
 """After so many blocks another way is tried again."""
 _UNKNOWN_BURDEN: Final = 0.5
 _UNKNOWN_FREIGHT: Final = 0.2
+_UNKNOWN_RECOVERY: Final = 0.00006
+"""Seconds to find the sender of a signature, before anybody measured it."""
+_SENDERS_FREIGHT: Final = 0.25
+"""By how much a worker takes longer for it: it is told the transaction, and has to answer."""
+_HEAD_START: Final = 0.0008
+"""Seconds until the first sender arrives that a worker was asked for."""
 _MAX_CALLS: Final = 1 << 14
 _ADDRESS_BYTES: Final = 20
 
@@ -114,6 +120,8 @@ class Pace:
         self._patience = _FIRST_RETRY
         self._burden = _UNKNOWN_BURDEN
         self._freight = _UNKNOWN_FREIGHT
+        self._recovery = _UNKNOWN_RECOVERY
+        self._forecast = 0.0
 
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
@@ -153,6 +161,26 @@ class Pace:
         """There were no workers to be had for the block just chosen for."""
         self._absent = self._patience
         self._patience = min(2 * self._patience, _LAST_RETRY)
+
+    def own_senders(self, way: Way, transactions: Sequence[Any], unknown: int, helpers: int) -> int:
+        """How many of the ``unknown`` senders the coordinator had best recover itself, before it
+        turns to other things, so that neither it nor ``helpers`` workers wait in the end."""
+        meanwhile = (
+            self._forecast * len(transactions)
+            if way is Way.TOGETHER
+            else sum(self._seconds(_call(transaction)) for transaction in transactions)
+        )
+        others = self._recovery * (1 + _SENDERS_FREIGHT) / helpers
+        share = (unknown * others - meanwhile) / (self._recovery + others)
+        return min(unknown, int(max(share, _HEAD_START / self._recovery)))
+
+    def note_senders(self, seconds: float) -> None:
+        """To find one."""
+        self._recovery += _LATEST * (seconds - self._recovery)
+
+    def note_forecast(self, seconds: float) -> None:
+        """Of one transaction."""
+        self._forecast += (_LATEST if self._forecast else 1.0) * (seconds - self._forecast)
 
     def costs(self, transactions: Sequence[Any]) -> Costs:
         """What to lay lanes by, for a block with workers."""

@@ -148,6 +148,32 @@ def test_costs_follow_what_was_measured() -> None:
     assert costs.freight == pytest.approx(0.5)
 
 
+def test_signatures_are_shared_so_that_nobody_waits() -> None:
+    """A coordinator with nothing else to do takes nearly half; a busy one next to nothing."""
+    pace = Pace()
+    for _ in range(60):
+        pace.note_senders(0.0001)
+    light = [Tx(bytes(20), b"")] * 100
+    heavy = block(count=100)
+    pace.note(Way.ALONE, [light[0], heavy[0]], [0.00001, 0.01], 0.02)
+    share = pace.own_senders(Way.ASSISTED, light, 100, helpers=1)
+    # What it does meanwhile takes a millisecond; a worker takes a quarter longer for each.
+    ends = share * 0.1 + 1.0, (100 - share) * 0.125
+    assert ends[0] == pytest.approx(ends[1], abs=0.25)
+    assert pace.own_senders(Way.ASSISTED, light, 100, helpers=7) < share / 2
+    few = pace.own_senders(Way.ASSISTED, heavy, 100, helpers=1)
+    assert 0 < few < 10  # it begins before the first answer can be there
+    assert pace.own_senders(Way.ASSISTED, heavy, 3, helpers=1) == 3
+
+
+def test_where_accesses_are_forecast_meanwhile_that_counts() -> None:
+    pace = Pace()
+    light = [Tx(bytes(20), b"")] * 100
+    before = pace.own_senders(Way.TOGETHER, light, 100, helpers=1)
+    pace.note_forecast(0.00002)
+    assert 0 < pace.own_senders(Way.TOGETHER, light, 100, helpers=1) < before
+
+
 def test_an_empty_block_and_a_malformed_transaction() -> None:
     pace = Pace()
     assert isinstance(pace.choose([]), Choice)
