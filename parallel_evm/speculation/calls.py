@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from eth.constants import STACK_DEPTH_LIMIT
+from eth.constants import CREATE_CONTRACT_ADDRESS, STACK_DEPTH_LIMIT
 from eth.typing import JournalDBCheckpoint
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.shanghai.computation import ShanghaiComputation
@@ -50,9 +50,44 @@ class DirectState:
         self._account_db.clear_transient_storage()
 
 
+class DirectMessage(Message):
+    """py-evm's message, with what it works out whenever it is asked worked out once."""
+
+    __slots__ = ("code_address", "data_as_bytes", "is_create", "storage_address")
+
+
+class _OnDemand:
+    """An attribute that is made when it is asked for, and is a plain one from then on.
+
+    Most calls run translated from end to end and never look at some of what py-evm's loop needs.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, computation: Any, owner: type | None = None) -> Any:
+        made = computation.__dict__[self._name] = self._make(computation)
+        return made
+
+
+def _code_stream(computation: Any) -> CodeStream:
+    """Over the message's code, at its beginning."""
+    code = CodeStream.__new__(CodeStream)
+    code.program_counter = 0
+    code._raw_code_bytes = computation.msg.code
+    code._length_cache = len(computation.msg.code)
+    code.invalid_positions = set()
+    code.valid_positions = set()
+    return code
+
+
 class DirectCalls:
     """Mixed into a computation class whose state is a `DirectState`."""
 
+    code = _OnDemand(_code_stream)
     msg: Any
     state: Any
     children: Any
@@ -66,12 +101,6 @@ class DirectCalls:
         self.state = state
         self.msg = message
         self.transaction_context = transaction_context
-        code = self.code = CodeStream.__new__(CodeStream)
-        code.program_counter = 0
-        code._raw_code_bytes = message.code
-        code._length_cache = len(message.code)
-        code.invalid_positions = set()
-        code.valid_positions = set()
         meter = self._gas_meter = GasMeter.__new__(GasMeter)
         meter.refund_strategy = self.refund_strategy
         meter.start_gas = meter.gas_remaining = message.gas
@@ -121,19 +150,26 @@ class DirectCalls:
             accounts.delta_balance(recipient, value)
         accounts.touch_account(recipient)
         computation = cls.apply_computation(state, message, transaction_context, parent_computation)
-        if computation.is_error:
-            accounts.discard(checkpoint)
-        else:
+        if computation._error is None:
             accounts.commit(checkpoint)
+        else:
+            accounts.discard(checkpoint)
         return computation
 
     def prepare_child_message(
-        self, gas: int, to: Any, value: int, data: Any, code: bytes, **kwargs: Any
+        self,
+        gas: int,
+        to: Any,
+        value: int,
+        data: Any,
+        code: bytes,
+        sender: Any = None,
+        **kwargs: Any,
     ) -> Message:
-        kwargs.setdefault("sender", self.msg.storage_address)
-        return message_of(
-            gas, to, kwargs.pop("sender"), value, data, code, self.msg.depth + 1, **kwargs
-        )
+        message = self.msg
+        if sender is None:
+            sender = message.storage_address
+        return message_of(gas, to, sender, value, data, code, message.depth + 1, **kwargs)
 
 
 def refund_strategy_of(computation_class: Any) -> Callable[[int, int], int]:
@@ -159,16 +195,18 @@ def message_of(
     refund: int = 0,
 ) -> Message:
     """py-evm's ``Message(...)``, of parts that are known to be sound, which it need not check."""
-    message = Message.__new__(Message)
+    message = DirectMessage.__new__(DirectMessage)
     message.gas = gas
     message.to = to
     message.sender = sender
     message.value = value
     message.data = data
+    message.data_as_bytes = bytes(data)
     message.code = code
     message.depth = depth
-    message._storage_address = create_address
-    message._code_address = code_address
+    message.is_create = to == CREATE_CONTRACT_ADDRESS
+    message.storage_address = to if create_address is None else create_address
+    message.code_address = to if code_address is None else code_address
     message.should_transfer_value = should_transfer_value
     message.is_static = is_static
     message._is_delegation = is_delegation

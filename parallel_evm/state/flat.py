@@ -147,6 +147,13 @@ class FlatState(AccountDatabaseAPI):
         value = self._originals.get((address, slot))
         return self.load(address, slot) if value is None else value
 
+    def standing(self, address: bytes, slot: int) -> tuple[int, int, bool]:
+        """What a slot holds, what it held at the start of the transaction, and is it warm?"""
+        key = (address, slot)
+        now = self.load(address, slot)
+        original = self._originals.get(key)  # none: nobody has written it since
+        return now, now if original is None else original, key in self._warm
+
     def set_storage(self, address: Address, slot: int, value: int) -> None:
         if type(value) is not int or value < 0 or value > UINT_256_MAX:
             value = self._checked(value, (address, slot))

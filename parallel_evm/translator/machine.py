@@ -191,11 +191,10 @@ def net_metered_sstore(
     ) -> int:
         if computation.msg.is_static or (has_sentry and exact <= _SENTRY):
             return -1
-        current = accounts.load(address, slot)
+        current, original, is_warm = accounts.standing(address, slot)
         cost = reading
         refund = 0
         if current != value:
-            original = accounts.original(address, slot)
             if original == current:
                 if original == 0:
                     cost = setting
@@ -211,7 +210,7 @@ def net_metered_sstore(
                         refund += clearing
                 if original == value:
                     refund += (setting if original == 0 else resetting) - reading
-        cold = charges_cold and not accounts.is_storage_warm(address, slot)
+        cold = charges_cold and not is_warm
         gas -= cost + COLD_SLOAD_COST if cold else cost
         if gas < 0:
             return -1

@@ -682,8 +682,16 @@ def test_a_message_is_what_py_evm_makes() -> None:
             "gas": 5, "to": GHOST, "sender": EMPTY, "value": 1, "data": b"d", "code": b"c", **more
         }  # fmt: skip
         expected, made = Message(**given), message_of(**given)
-        assert type(made) is Message
-        for name in (*Message.__slots__, "storage_address", "code_address", "is_create"):
+        assert isinstance(made, Message)
+        worked_out = (
+            "storage_address",
+            "code_address",
+            "is_create",
+            "is_delegation",
+            "data_as_bytes",
+        )
+        own = (name for name in Message.__slots__ if not name.startswith("_"))
+        for name in (*own, *worked_out):
             assert getattr(made, name, "unset") == getattr(expected, name, "unset")
 
 
