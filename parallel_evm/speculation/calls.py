@@ -195,7 +195,7 @@ def message_of(
     refund: int = 0,
 ) -> Message:
     """py-evm's ``Message(...)``, of parts that are known to be sound, which it need not check."""
-    message = DirectMessage.__new__(DirectMessage)
+    message: Any = DirectMessage.__new__(DirectMessage)
     message.gas = gas
     message.to = to
     message.sender = sender
@@ -211,4 +211,5 @@ def message_of(
     message.is_static = is_static
     message._is_delegation = is_delegation
     message.refund = refund
-    return message
+    made: Message = message
+    return made
