@@ -19,7 +19,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
@@ -27,7 +27,8 @@ from typing import Any, Final
 import eth
 
 from parallel_evm.translator.operations import Opcodes, exponent_byte_gas, origin, stock_name
-from parallel_evm.translator.store import LIMIT, Stamp, Store
+from parallel_evm.translator.store import LIMIT, VISITS, Stamp, Store
+from parallel_evm.translator.visits import Counts, Visits
 
 FOLDER_VARIABLE: Final = "PARALLEL_EVM_CACHE"
 
@@ -202,19 +203,34 @@ def _that_fit(translations: dict[Key, Translation]) -> dict[Key, Translation]:
     return fitting
 
 
+def _name_of(dialect: bytes, content: bytes) -> str:
+    """The files for the program ``content`` in the dialect with that `identity`."""
+    return hashlib.blake2b(content, digest_size=32, key=dialect).hexdigest()
+
+
 class Cache:
     """The translations in one folder, and those that are on their way there."""
 
     def __init__(self, folder: str, limit: int = LIMIT) -> None:
         self.store = Store(folder, limit)
         self._unsaved: dict[Record, None] = {}
+        self._visits: dict[str, Visits] = {}
+        self._numbers = Store(folder, limit, VISITS)
 
     def record(
         self, dialect: bytes, content: bytes, seen: dict[int, int], functions: Container[Key]
     ) -> Record:
         """For the program ``content`` in the dialect with that `identity`."""
-        name = hashlib.blake2b(content, digest_size=32, key=dialect).hexdigest()
-        return Record(self, name, seen, functions)
+        return Record(self, _name_of(dialect, content), seen, functions)
+
+    def visits(self, dialect: bytes, content: bytes, here: Sequence[Counts]) -> Counts:
+        """What earlier processes have visited of the program ``content``. What this one has until
+        it ends, ``here``, is written then."""
+        name = _name_of(dialect, content)
+        visits = self._visits[name] = Visits(self._numbers, name, here)
+        while len(self._visits) > MAX_UNSAVED:
+            self._visits.pop(next(iter(self._visits)), None)
+        return visits.earlier
 
     def remember(self, record: Record) -> None:
         """It has something to write."""
@@ -244,7 +260,13 @@ class Cache:
                     self.remember(record)
                 if time.monotonic() > until:
                     return
-            if not last or not self._unsaved:
+            if last and not self._unsaved:
+                for name, visits in list(self._visits.items()):
+                    if visits.save():
+                        del self._visits[name]
+                    if time.monotonic() > until:
+                        return
+            if not last or not (self._unsaved or self._visits):
                 return
             time.sleep(RETRY_SECONDS / 10)
 

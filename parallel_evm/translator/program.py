@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import builtins
 import marshal
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from threading import Thread
 from types import CodeType, MappingProxyType
@@ -33,6 +33,7 @@ from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
 from parallel_evm.translator.recording import MAX_BLOCKS, Recording
 from parallel_evm.translator.steps import ColdCode, StepTable
 from parallel_evm.translator.trace import NoWayOn, Onward, Trace
+from parallel_evm.translator.visits import Counts
 
 THRESHOLD: Final = 96
 """Visits of a block before it is translated: translating costs as much as some dozen of them."""
@@ -108,6 +109,13 @@ class Dialect:
             return None
         return self._cache.record(self._identity, content, seen, functions)
 
+    def visits(self, content: bytes, here: Sequence[Counts]) -> Counts:
+        """What earlier processes have visited of the program ``content`` and not translated.
+        ``here``: the same of this one, counted on by the program."""
+        if self._cache is None or self._identity is None or not content:
+            return {}
+        return self._cache.visits(self._identity, content, here)
+
     def _namespace(self) -> dict[str, Any]:
         names = dict(NAMESPACE)
         for value, operation in self.opcodes.items():
@@ -139,6 +147,7 @@ class Program:
         self._code = Code(content, dialect.meanings)
         self._cold = ColdCode(self._code, dialect.steps, self.interpret)
         self._visits: dict[int, int] = {}
+        """0: it is translated. So in all counts."""
         self._cold_visits = 0
         self._made = 0
         """How many functions were translated here; others come from the cache."""
@@ -152,6 +161,13 @@ class Program:
         self._names: dict[str, Any] = {}
         """The names that all functions see; each has a namespace of its own for its ways out."""
         self._record = dialect.record(content, self._seen, _Both(self.functions, self.calls))
+        self._ways: dict[Key, int] = {}
+        """Visits to ways out that lead to nothing translated, as `_visits` are to blocks."""
+        self._earlier = dialect.visits(content, (self._visits, self._calls, self._ways))
+
+    def needed(self, key: Key, usually: int) -> int:
+        """Visits before that is translated: with those that earlier processes have made."""
+        return min(usually, max(2, usually - self._earlier.get(key, 0)))
 
     # -- calls -------------------------------------------------------------------------------
 
@@ -167,8 +183,10 @@ class Program:
             function = self._kept(kind, False)
             if function is not None:
                 self.calls[kind] = function
+                self._calls[kind] = 0
                 return function
-        if visits < self._dialect.patience or len(self.calls) >= MAX_KINDS:
+        needed = self.needed(kind, self._dialect.patience)
+        if visits < needed or len(self.calls) >= MAX_KINDS:
             return _from_the_start
         try:
             function = self._kept(kind, True)
@@ -181,6 +199,7 @@ class Program:
             self._calls[kind] = 0
             return _from_the_start
         self.calls[kind] = function
+        self._calls[kind] = 0
         return function
 
     def recorded(self, selector: bytes) -> Recording | None:
@@ -194,7 +213,7 @@ class Program:
         """Run a whole call by py-evm's opcodes, and remember what it did."""
         kind = len(data) - PADDING, data[:-PADDING][:4]
         if computation.state._account_db.linear:
-            if self._calls.get(kind) == self._dialect.patience:
+            if self._calls.get(kind) == self.needed(kind, self._dialect.patience):
                 raise NotRecorded
             return 0
         recording = Recording(kind[1], kind[0])
@@ -238,6 +257,10 @@ class Program:
 
     # -- ways out of calls -------------------------------------------------------------------
 
+    def note_visits(self, way: WayOut, visits: int) -> None:
+        """So often it was taken, and nothing translated goes on from it. 0: that is settled."""
+        self._ways[way.key] = visits
+
     def onward_kept(self, way: WayOut) -> Function | None:
         """The trace that goes on from that way out, as another process has translated it."""
         return self._kept(way.key, False)
@@ -246,7 +269,7 @@ class Program:
         """Take the way out by py-evm's opcodes, and remember what is done from there on."""
         computation = arguments[0]
         if computation.state._account_db.linear:
-            if way.visits == self._dialect.patience + 1:
+            if way.visits == way.patience + 1:
                 raise NotRecorded
             return leave(*arguments)
         recording = way.recording = Recording(*Recording.unpacked(way.trail[0]).kind)
@@ -288,10 +311,11 @@ class Program:
         run = self.interpret if is_linear else self._cold.run
         functions = self.blocks if is_linear else self.functions
         counts, seen = self._visits, self._seen
-        threshold = self._dialect.threshold
+        usually, earlier = self._dialect.threshold, self._earlier
         while pc >= 0 and pc not in functions:
             visits = counts[pc] = counts.get(pc, 0) + 1
             self._cold_visits += 1
+            threshold = self.needed(pc, usually) if pc in earlier else usually
             if visits == 1 or (visits >= threshold and self._may_translate()):
                 try:
                     function = self._kept(pc, visits > 1)
@@ -299,6 +323,7 @@ class Program:
                         function = self._translated(pc)
                     if function is not None:
                         self.functions[pc] = self.blocks[pc] = function
+                        counts[pc] = 0
                         break
                 except RecursionError:  # deep in calls of calls: another time
                     pass
@@ -315,8 +340,9 @@ class Program:
         def run(c: Any, S: list[int], G: Any, M: Any, D: bytes, A: bytes) -> int:
             visits = self._visits[pc] = self._visits.get(pc, 0) + 1
             self._cold_visits += 1
-            if visits >= self._dialect.threshold and self._may_translate():
+            if visits >= self.needed(pc, self._dialect.threshold) and self._may_translate():
                 self.functions[pc] = self.blocks[pc] = self._translated(pc)
+                self._visits[pc] = 0
                 return pc
             following = self._seen[pc] = block(c, S, G, M, D, A)
             return following
@@ -441,10 +467,10 @@ class WayOut:
     __slots__ = (
         "_name",
         "_namespace",
-        "_patience",
         "_program",
         "_source",
         "key",
+        "patience",
         "recording",
         "rest",
         "trail",
@@ -467,7 +493,7 @@ class WayOut:
         """What was recorded on the way here: of the call, then (way out, rest, recording) each."""
         self.recording: Recording | None = None
         self._program = program
-        self._patience = program._dialect.patience
+        self.patience = program.needed(key, program._dialect.patience) if key else 0
         self._namespace = namespace
         self._name = name
         self._source: str | None = source
@@ -481,14 +507,16 @@ class WayOut:
             self.give_up()
             return leave(*arguments)
         self.visits += 1
+        self._program.note_visits(self, self.visits)
         try:
             onward = self._onward()
         except RecursionError:  # deep in calls of calls: another time
             onward, self.visits = None, 0
         if onward is not None:
             self._namespace[self._name] = onward
+            self._program.note_visits(self, 0)
             return onward(*arguments)
-        if self.visits > self._patience and self.recording is None:
+        if self.visits > self.patience and self.recording is None:
             return self._program.onward_recorded(self, leave, arguments)
         return leave(*arguments)
 
@@ -496,7 +524,7 @@ class WayOut:
         """The trace that goes on from here, if there is one, or enough is known to make it."""
         if self.visits == 1:
             return self._program.onward_kept(self)
-        if self.visits <= self._patience or self.recording is None:
+        if self.visits <= self.patience or self.recording is None:
             return None
         onward = self._program.onward_translated(self)
         if onward is None:
@@ -505,6 +533,7 @@ class WayOut:
 
     def give_up(self) -> None:
         """From now on this is a way out and nothing else."""
+        self._program.note_visits(self, 0)
         self._namespace[self._name] = self._namespace[self._name + "_"]
 
     def _define(self, source: str) -> None:

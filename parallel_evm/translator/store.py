@@ -30,9 +30,12 @@ Stamp = tuple[int, int, int]
 
 _MAGIC: Final = b"parallel-evm\0\0\0\1"
 _DIGEST: Final = 32
-_SUFFIX: Final = ".traces"
+TRACES: Final = ".traces"
+VISITS: Final = ".visits"
 _UNFINISHED: Final = ".part"
-_OURS: Final = re.compile(rf"[0-9a-f]+({re.escape(_SUFFIX)}|{re.escape(_UNFINISHED)})")
+_OURS: Final = re.compile(
+    rf"[0-9a-f]+({re.escape(TRACES)}|{re.escape(VISITS)}|{re.escape(_UNFINISHED)})"
+)
 _ABANDONED_SECONDS: Final = 3600.0
 """What has been unfinished for so long was left by a process that was killed."""
 _REFRESH_SECONDS: Final = 24 * 3600.0
@@ -50,10 +53,12 @@ IS_SUPPORTED: Final = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
 
 
 class Store:
-    """One folder. The names of files are hexadecimal numbers."""
+    """Files of one kind in one folder. Their names are hexadecimal numbers."""
 
-    def __init__(self, folder: str, limit: int = LIMIT) -> None:
+    def __init__(self, folder: str, limit: int = LIMIT, suffix: str = TRACES) -> None:
+        """``limit``: in bytes, for files of all kinds together."""
         self.folder = folder
+        self._suffix = suffix
         self._limit = limit
         self._written = limit  # since the folder was last looked through: never, so far
 
@@ -79,7 +84,7 @@ class Store:
             if folder is None:
                 return None
             try:
-                opened = os.open(name + _SUFFIX, _READ, dir_fd=folder)
+                opened = os.open(name + self._suffix, _READ, dir_fd=folder)
             except OSError:
                 return None
             try:
@@ -99,14 +104,14 @@ class Store:
             content = data[len(_MAGIC) + _DIGEST :]
             if data[: len(_MAGIC) + _DIGEST] != _head(name, content):
                 with contextlib.suppress(OSError):
-                    os.unlink(name + _SUFFIX, dir_fd=folder)
+                    os.unlink(name + self._suffix, dir_fd=folder)
                 return None
             return content, _stamp(status)
 
     def stamp(self, name: str) -> Stamp | None:
         """Which version there is now."""
         try:
-            return _stamp(os.lstat(os.path.join(self.folder, name + _SUFFIX)))
+            return _stamp(os.lstat(os.path.join(self.folder, name + self._suffix)))
         except OSError:
             return None
 
@@ -124,7 +129,7 @@ class Store:
                     file.write(data)
                     file.flush()
                     status = os.fstat(file.fileno())
-                os.replace(unfinished, name + _SUFFIX, src_dir_fd=folder, dst_dir_fd=folder)
+                os.replace(unfinished, name + self._suffix, src_dir_fd=folder, dst_dir_fd=folder)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.unlink(unfinished, dir_fd=folder)

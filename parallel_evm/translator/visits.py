@@ -1,0 +1,61 @@
+"""Visits to code that is not translated, counted from process to process.
+
+Responsible for: that what many short-lived processes run now and then (the tests of a project, one
+after another) gets its turn to be translated, although no single one of them visits it often.
+Talks to: `store`, which keeps the numbers, in files of their own beside the translations.
+Never: writes before the process ends; decides what is translated (`program` does).
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from parallel_evm.translator.store import Store
+
+MAX_KEYS: Final = 2048
+"""Of one program, those most visited."""
+WORTH_COUNTING: Final = 4
+"""A program is not written while all its keys have fewer visits."""
+_HIGHEST: Final = 1 << 20
+
+Counts = Mapping[Any, int]
+"""Visits by key, as of `cache.Key`. 0: it is translated. Less: it will not be."""
+
+
+class Visits:
+    """Those of one program. Of the program itself it holds nothing but numbers."""
+
+    def __init__(self, store: Store, name: str, here: Sequence[Counts]) -> None:
+        """``here``: this process's, for several kinds of keys, as they are when they are saved."""
+        self._store = store
+        self._name = name
+        self._here = here
+        self.earlier: Counts = self._kept()
+        """By processes that have ended. It stays as it was in the beginning."""
+
+    def save(self) -> bool:
+        """Add this process's visits to what others have written. False: not now. Once only."""
+        here = {key: count for counts in self._here for key, count in list(counts.items())}
+        if max(here.values(), default=0) < WORTH_COUNTING:
+            return True
+        with self._store.locked() as is_alone:
+            if not is_alone:
+                return False
+            visits = self._kept()
+            for key, count in here.items():
+                if count > 0:
+                    visits[key] = min(visits.get(key, 0) + count, _HIGHEST)
+                elif not count:
+                    visits.pop(key, None)
+            most = sorted(visits.items(), key=lambda item: -item[1])[:MAX_KEYS]
+            self._store.write(self._name, marshal.dumps(dict(most)))
+        return True
+
+    def _kept(self) -> dict[Any, int]:
+        kept = self._store.read(self._name)
+        if kept is None:
+            return {}
+        visits: dict[Any, int] = marshal.loads(kept[0])
+        return visits
