@@ -62,7 +62,7 @@ class Engine:
         if not alone:
             self._forecaster = Forecaster() if config.forecasts else Unforeseen()
         self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
-        self._pace = Pace() if config.backend == "auto" and not alone else None
+        self._pace = Pace(config.workers) if config.backend == "auto" and not alone else None
         self._alone = SerialPool()
         self._pool: Pool | None = None
         self._lock = threading.RLock()

@@ -58,6 +58,9 @@ class Way(StrEnum):
 
 _UNKNOWN_RATIO: Final[Mapping[Way, float]] = {Way.ALONE: 1.0, Way.ASSISTED: 0.9, Way.TOGETHER: 0.8}
 """Optimistic for large blocks, so that workers get a trial."""
+_UNKNOWN_RATIO_OF_TWO: Final = {**_UNKNOWN_RATIO, Way.TOGETHER: 0.95}
+"""With a single worker beside the coordinator, which has to learn and to translate what the other
+knows already: what is certain to help is tried first."""
 _UNKNOWN_TRIP: Final[Mapping[Way, float]] = {Way.ASSISTED: 0.0005, Way.TOGETHER: 0.004}
 """Seconds that a way with workers is expected to lose, before anybody measured it."""
 
@@ -112,7 +115,9 @@ class Choice:
 class Pace:
     """Measures one chain's blocks. Bounded; not for use by two threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 4) -> None:
+        """``workers``: the coordinator is one of them."""
+        self._unknown_ratio = _UNKNOWN_RATIO if workers > 2 else _UNKNOWN_RATIO_OF_TWO
         self._rates: dict[bytes, _Rate] = {}
         self._habits: dict[int, _Habit] = {}
         self._absent = 0
@@ -234,7 +239,7 @@ class Pace:
         alone = sum(times)
         expected, known = {Way.ALONE: alone}, {Way.ALONE}
         for way in (Way.ASSISTED, Way.TOGETHER):
-            unknown = _UNKNOWN_RATIO[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
+            unknown = self._unknown_ratio[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
             ratios = [rate.ratios.get((size, way)) if rate else None for rate in rates]
             expected[way] = sum(
                 seconds * (unknown if ratio is None else ratio)

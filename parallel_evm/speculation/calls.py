@@ -69,6 +69,8 @@ class _OnDemand:
         self._name = name
 
     def __get__(self, computation: Any, owner: type | None = None) -> Any:
+        if computation is None:
+            return self
         made = computation.__dict__[self._name] = self._make(computation)
         return made
 

@@ -227,6 +227,10 @@ class Cache:
         """What earlier processes have visited of the program ``content``. What this one has until
         it ends, ``here``, is written then."""
         name = _name_of(dialect, content)
+        visits = self._visits.get(name)
+        if visits is not None:
+            visits.go_on(here)
+            return visits.earlier
         visits = self._visits[name] = Visits(self._numbers, name, here)
         while len(self._visits) > MAX_UNSAVED:
             self._visits.pop(next(iter(self._visits)), None)

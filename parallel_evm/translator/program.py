@@ -533,7 +533,8 @@ class WayOut:
 
     def give_up(self) -> None:
         """From now on this is a way out and nothing else."""
-        self._program.note_visits(self, 0)
+        if self.key:
+            self._program.note_visits(self, 0)
         self._namespace[self._name] = self._namespace[self._name + "_"]
 
     def _define(self, source: str) -> None:

@@ -28,30 +28,39 @@ class Visits:
     """Those of one program. Of the program itself it holds nothing but numbers."""
 
     def __init__(self, store: Store, name: str, here: Sequence[Counts]) -> None:
-        """``here``: this process's, for several kinds of keys, as they are when they are saved."""
+        """``here``: this process's, for several kinds of keys, which are counted on."""
         self._store = store
         self._name = name
         self._here = here
+        self._before: Counts = {}
+        """This process's that are not counted on."""
         self.earlier: Counts = self._kept()
-        """By processes that have ended. It stays as it was in the beginning."""
+        """Those before ``here``: by processes that have ended, first of all."""
+
+    def go_on(self, here: Sequence[Counts]) -> None:
+        """The program was made once more in this process, and counts in ``here`` from now on."""
+        self._before = self._counted()
+        self._here = here
+        self.earlier = _sum(self._kept(), self._before)
 
     def save(self) -> bool:
         """Add this process's visits to what others have written. False: not now. Once only."""
-        here = {key: count for counts in self._here for key, count in list(counts.items())}
-        if max(here.values(), default=0) < WORTH_COUNTING:
+        counted = self._counted()
+        if max(counted.values(), default=0) < WORTH_COUNTING:
             return True
         with self._store.locked() as is_alone:
             if not is_alone:
                 return False
-            visits = self._kept()
-            for key, count in here.items():
-                if count > 0:
-                    visits[key] = min(visits.get(key, 0) + count, _HIGHEST)
-                elif not count:
-                    visits.pop(key, None)
+            visits = _sum(self._kept(), counted)
             most = sorted(visits.items(), key=lambda item: -item[1])[:MAX_KEYS]
-            self._store.write(self._name, marshal.dumps(dict(most)))
+            self._store.write(self._name, marshal.dumps({key: n for key, n in most if n}))
         return True
+
+    def _counted(self) -> dict[Any, int]:
+        counted = dict(self._before)
+        for counts in self._here:
+            counted = _sum(counted, counts)
+        return counted
 
     def _kept(self) -> dict[Any, int]:
         kept = self._store.read(self._name)
@@ -59,3 +68,11 @@ class Visits:
             return {}
         visits: dict[Any, int] = marshal.loads(kept[0])
         return visits
+
+
+def _sum(visits: Counts, more: Counts) -> dict[Any, int]:
+    total = dict(visits)
+    for key, count in list(more.items()):  # somebody may be counting
+        if count >= 0:
+            total[key] = min(total.get(key, 0) + count, _HIGHEST) if count else 0
+    return total

@@ -211,3 +211,14 @@ def test_contracts_that_are_new_in_every_block_get_workers_too() -> None:
         world.next([Tx(next(numbers).to_bytes(20, "big")) for _ in range(100)]) for _ in range(40)
     ]
     assert ways.count(Way.TOGETHER) > 30
+
+
+def test_what_is_certain_to_help_is_tried_first() -> None:
+    """Where there is one other process, the signatures are; with several, a share of the block."""
+    seconds = {}
+    for workers in (2, 4):
+        pace = Pace(workers)
+        pace.note(Way.ALONE, block(), [0.001] * 100, 0.11)
+        seconds[workers] = pace.choose(block())
+    assert seconds[2].way is Way.ASSISTED
+    assert seconds[4].way is Way.TOGETHER

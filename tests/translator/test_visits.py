@@ -46,6 +46,18 @@ def test_numbers_are_those_at_the_end(store: Store) -> None:
     assert Visits(store, NAME, ()).earlier == {3: 10}
 
 
+def test_a_program_that_is_made_again_goes_on(store: Store) -> None:
+    """As where every test of a suite has a chain of its own."""
+    visit(store, {0: 5})
+    first, second = {0: 6, 9: 2, 13: 0}, {0: 1, 21: -96}
+    visits = Visits(store, NAME, (first,))
+    visits.go_on((second,))
+    assert visits.earlier == {0: 11, 9: 2, 13: 0}
+    second[9] = 3
+    assert visits.save()
+    assert Visits(store, NAME, ()).earlier == {0: 12, 9: 5}
+
+
 def test_what_is_hardly_used_is_not_written(store: Store) -> None:
     visit(store, {0: WORTH_COUNTING - 1, 1: 0})
     assert not Path(store.folder).exists()
