@@ -2,7 +2,8 @@
 
 py-evm copies the header twice per transaction and computes every bloom twice. Where all methods
 involved are its own, a `Ledger` keeps the sums and builds the header once; where a VM customised
-any of them, it calls them one by one, exactly as ``VM.apply_all_transactions`` does.
+any of them, and before Byzantium, when receipts carried state roots, it calls them one by one,
+exactly as ``VM.apply_all_transactions`` does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.rlp.logs import Log
 from eth.rlp.receipts import Receipt
 from eth.vm.forks.berlin.transactions import TypedTransaction
+from eth.vm.forks.byzantium import ByzantiumVM
 from eth.vm.forks.byzantium.constants import (
     EIP658_TRANSACTION_STATUS_CODE_FAILURE,
     EIP658_TRANSACTION_STATUS_CODE_SUCCESS,
@@ -47,7 +49,9 @@ class Ledger:
     ) -> None:
         self._vm = vm
         self._transactions = transactions
-        self._direct = all(is_stock_method(type(vm), name) for name in _METHODS)
+        self._direct = isinstance(vm, ByzantiumVM) and all(
+            is_stock_method(type(vm), name) for name in _METHODS
+        )
         self._header = header
         self._gas_used: int = header.gas_used
         self._bloom: int = header.bloom

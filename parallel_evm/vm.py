@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from eth.abc import BlockHeaderAPI, ChainAPI, SignedTransactionAPI, VirtualMachineAPI
 from eth.chains.base import BaseChain
@@ -41,6 +41,10 @@ from parallel_evm.workers.session import CannotServe, Pool
 from parallel_evm.workers.shared import pool_for
 
 T = TypeVar("T")
+
+
+ROOT_PER_TRANSACTION: Final = "receipts before Byzantium carry a state root per transaction"
+"""Nothing can run ahead, but translated, and on a flat state, it runs all the same."""
 
 
 class Engine:
@@ -94,6 +98,10 @@ class Engine:
     ) -> BlockResult:
         """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
         reason = self._reason_to_fall_back(vm, transactions, base_header)
+        if reason is ROOT_PER_TRANSACTION:
+            done, report = self._execute(vm, transactions, base_header, reason)
+            self._tell(None if report is None else replace(report, fallback=reason, choice=None))
+            return done
         if reason is None:
             try:
                 try:
@@ -113,10 +121,18 @@ class Engine:
         return result
 
     def _execute(
-        self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+        self,
+        vm: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+        why_alone: str | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
-            done = self._in_the_way_chosen(vm, transactions, base_header)
+            if why_alone is None:
+                done = self._in_the_way_chosen(vm, transactions, base_header)
+            else:
+                choice = Choice(Way.ALONE, {}, why_alone)
+                done = self._execute_on(self._alone, vm, transactions, base_header, choice)
             folder = self._liberties.translation_cache
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
@@ -184,8 +200,6 @@ class Engine:
         for name in ("apply_all_transactions", "apply_transaction"):
             if not _is_stock(type(vm), name):
                 return f"{type(vm).__name__}.{name} is customised"
-        if not issubclass(type(vm), ByzantiumVM):
-            return "receipts before Byzantium carry a state root per transaction"
         if base_header.block_number != vm.get_header().block_number:
             return "the header is for another block than the VM"  # py-evm refuses it
         if not isinstance(vm.state._account_db, MerkleState):
@@ -193,6 +207,8 @@ class Engine:
             return f"the state keeps its accounts in a customised database ({database})"
         if type(vm.state) is not vm.parallel_state_class:
             return f"{type(vm).__name__} got another state class after it was parallelized"
+        if not issubclass(type(vm), ByzantiumVM):
+            return ROOT_PER_TRANSACTION
         return None
 
     def _usable_pool(self) -> Pool:

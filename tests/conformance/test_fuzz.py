@@ -18,6 +18,7 @@ from parallel_evm.conformance.recording import FORKS, load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
 from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.vm import ROOT_PER_TRANSACTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
 
@@ -151,3 +152,15 @@ def test_the_executor_equals_py_evm_on_random_blocks(backend: str, workers: int)
     report = run_fuzz(subject, seconds=8, seed=100 + workers, max_findings=1)
     assert [finding.to_dict() for finding in report.findings] == []
     assert report.account.parallel > 0.7 * report.account.blocks > 0
+
+
+def test_before_byzantium_it_equals_py_evm_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction after the other, but over a flat state and translated."""
+    old = ("frontier", "homestead", "tangerine-whistle", "spurious-dragon")
+    monkeypatch.setattr("parallel_evm.conformance.scenario.FORK_WEIGHTS", dict.fromkeys(old, 1))
+    subject = Parallel(2, "auto")
+    report = run_fuzz(subject, seconds=6, seed=104, max_findings=1)
+    assert report.findings == []
+    assert report.account.parallel == 0
+    assert set(report.account.fallbacks) == {ROOT_PER_TRANSACTION}
+    assert report.transactions > 50
