@@ -154,6 +154,7 @@ def test_the_executor_equals_py_evm_on_random_blocks(backend: str, workers: int)
     assert report.account.parallel > 0.7 * report.account.blocks > 0
 
 
+@pytest.mark.slow
 def test_before_byzantium_it_equals_py_evm_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """One transaction after the other, but over a flat state and translated."""
     old = ("frontier", "homestead", "tangerine-whistle", "spurious-dragon")
