@@ -363,7 +363,8 @@ class _Flow:
                 continue
             if self.committed.effects is not self._written and self._way is not Way.ALONE:
                 # A customised VM made a state root between two transactions. What the block has
-                # written is in the tries now, where the judge does not look.
+                # written is in the tries now, where the judge does not look. (Before Byzantium
+                # every VM does; such blocks run alone, and there is nothing to judge.)
                 self._give_up("a state root was made between transactions")
                 self._run_here(index)
                 continue

@@ -501,7 +501,7 @@ class Bound(Pace):
     """Every block goes this way, and the coordinator runs as much of it as the workers."""
 
     def __init__(self, way: Way) -> None:
-        super().__init__()
+        super().__init__(workers=4)
         self._way = way
 
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:

@@ -115,7 +115,7 @@ class Choice:
 class Pace:
     """Measures one chain's blocks. Bounded; not for use by two threads at once."""
 
-    def __init__(self, workers: int = 4) -> None:
+    def __init__(self, workers: int) -> None:
         """``workers``: the coordinator is one of them."""
         self._unknown_ratio = _UNKNOWN_RATIO if workers > 2 else _UNKNOWN_RATIO_OF_TWO
         self._rates: dict[bytes, _Rate] = {}

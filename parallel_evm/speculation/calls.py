@@ -11,6 +11,7 @@ Both classes are mixed in by `rules.speculative_state`, and only where every rul
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,40 +57,9 @@ class DirectMessage(Message):
     __slots__ = ("code_address", "data_as_bytes", "is_create", "storage_address")
 
 
-class _OnDemand:
-    """An attribute that is made when it is asked for, and is a plain one from then on.
-
-    Most calls run translated from end to end and never look at some of what py-evm's loop needs.
-    """
-
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self._make = make
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, computation: Any, owner: type | None = None) -> Any:
-        if computation is None:
-            return self
-        made = computation.__dict__[self._name] = self._make(computation)
-        return made
-
-
-def _code_stream(computation: Any) -> CodeStream:
-    """Over the message's code, at its beginning."""
-    code = CodeStream.__new__(CodeStream)
-    code.program_counter = 0
-    code._raw_code_bytes = computation.msg.code
-    code._length_cache = len(computation.msg.code)
-    code.invalid_positions = set()
-    code.valid_positions = set()
-    return code
-
-
 class DirectCalls:
     """Mixed into a computation class whose state is a `DirectState`."""
 
-    code = _OnDemand(_code_stream)
     msg: Any
     state: Any
     children: Any
@@ -116,6 +86,17 @@ class DirectCalls:
         self.data_floor_cost = 0
         if message.depth == 0 and isinstance(self, ShanghaiComputation):
             state.mark_address_warm(state.coinbase)  # EIP-3651; it stays warm in all that follows
+
+    @cached_property
+    def code(self) -> CodeStream:
+        """Made when py-evm's loop asks for it: most calls run translated from end to end."""
+        code = CodeStream.__new__(CodeStream)
+        code.program_counter = 0
+        code._raw_code_bytes = self.msg.code
+        code._length_cache = len(self.msg.code)
+        code.invalid_positions = set()
+        code.valid_positions = set()
+        return code
 
     def apply_child_computation(self, child_msg: Any) -> Any:
         if child_msg.is_create:

@@ -41,7 +41,7 @@ class Visits:
         """The program was made once more in this process, and counts in ``here`` from now on."""
         self._before = self._counted()
         self._here = here
-        self.earlier = _sum(self._kept(), self._before)
+        self.earlier = _counted_on(self._kept(), self._before)
 
     def save(self) -> bool:
         """Add this process's visits to what others have written. False: not now. Once only."""
@@ -51,7 +51,7 @@ class Visits:
         with self._store.locked() as is_alone:
             if not is_alone:
                 return False
-            visits = _sum(self._kept(), counted)
+            visits = _counted_on(self._kept(), counted)
             most = sorted(visits.items(), key=lambda item: -item[1])[:MAX_KEYS]
             self._store.write(self._name, marshal.dumps({key: n for key, n in most if n}))
         return True
@@ -59,7 +59,7 @@ class Visits:
     def _counted(self) -> dict[Any, int]:
         counted = dict(self._before)
         for counts in self._here:
-            counted = _sum(counted, counts)
+            counted = _counted_on(counted, counts)
         return counted
 
     def _kept(self) -> dict[Any, int]:
@@ -70,7 +70,8 @@ class Visits:
         return visits
 
 
-def _sum(visits: Counts, more: Counts) -> dict[Any, int]:
+def _counted_on(visits: Counts, more: Counts) -> dict[Any, int]:
+    """``visits`` and ``more``. What is translated in between, a 0 in ``more``, starts anew."""
     total = dict(visits)
     for key, count in list(more.items()):  # somebody may be counting
         if count >= 0:

@@ -30,7 +30,7 @@ class World:
     def __init__(
         self, together: float, assisted: float = 1.2, trip: float = 0.0, run: float = 0.001
     ) -> None:
-        self.pace = Pace()
+        self.pace = Pace(4)
         self.ratios = {Way.ALONE: 1.0, Way.ASSISTED: assisted, Way.TOGETHER: together}
         self.trip, self.run = trip, run
 
@@ -118,7 +118,7 @@ def test_known_senders_need_no_assistance() -> None:
 
 
 def test_no_workers_to_be_had_is_no_reason_to_ask_every_time() -> None:
-    pace = Pace()
+    pace = Pace(4)
     asked = 0
     for _ in range(100):
         if pace.choose(block()).way is not Way.ALONE:
@@ -138,7 +138,7 @@ def test_the_choice_says_why() -> None:
 
 
 def test_costs_follow_what_was_measured() -> None:
-    pace = Pace()
+    pace = Pace(4)
     pace.note(Way.ALONE, [Tx(POOL), Tx(TOKEN)], [0.004, 0.001], 0.006)
     for _ in range(60):
         pace.note_shares(own=0.4, others=0.6, coordinator=0.6, workers=0.9)
@@ -150,7 +150,7 @@ def test_costs_follow_what_was_measured() -> None:
 
 def test_signatures_are_shared_so_that_nobody_waits() -> None:
     """A coordinator with nothing else to do takes nearly half; a busy one next to nothing."""
-    pace = Pace()
+    pace = Pace(4)
     for _ in range(60):
         pace.note_senders(0.0001)
     light = [Tx(bytes(20), b"")] * 100
@@ -167,7 +167,7 @@ def test_signatures_are_shared_so_that_nobody_waits() -> None:
 
 
 def test_where_accesses_are_forecast_meanwhile_that_counts() -> None:
-    pace = Pace()
+    pace = Pace(4)
     light = [Tx(bytes(20), b"")] * 100
     before = pace.own_senders(Way.TOGETHER, light, 100, helpers=1)
     pace.note_forecast(0.00002)
@@ -175,7 +175,7 @@ def test_where_accesses_are_forecast_meanwhile_that_counts() -> None:
 
 
 def test_an_empty_block_and_a_malformed_transaction() -> None:
-    pace = Pace()
+    pace = Pace(4)
     assert isinstance(pace.choose([]), Choice)
     pace.note(Way.ALONE, [], [], 0.001)
     odd: list[Any] = [object(), Tx(None)]  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ def test_an_empty_block_and_a_malformed_transaction() -> None:
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parallel_evm.scheduling.pace._MAX_CALLS", 10)
-    pace = Pace()
+    pace = Pace(4)
     for number in range(50):
         pace.note(Way.ALONE, [Tx(bytes([number]) * 20)], [0.1], 0.1)
     assert len(pace._rates) == 10
