@@ -451,10 +451,15 @@ class _Flow:
         seconds = time.perf_counter() - self._clock.started
         runs = [trail.seconds for trail in self._trails]
         pace.note(choice.way, transactions, runs, seconds)
+        if self._unknown:
+            pace.note_help(self._session.recovering_cpu / len(self._unknown))
+        if choice.way is Way.ASSISTED:
+            entering = max(0.0, self._judging_cpu - sum(runs))
+            pace.note_meanwhile(choice.way, entering / len(transactions))
         if choice.way is not Way.TOGETHER:
             return
         others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
-        pace.note_forecast(self._clock.forecast / len(transactions))
+        pace.note_meanwhile(choice.way, self._clock.forecast / len(transactions))
         pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)
 
     def report(self, backend: str, choice: str | None) -> BlockReport:

@@ -40,8 +40,8 @@ _UNKNOWN_BURDEN: Final = 0.5
 _UNKNOWN_FREIGHT: Final = 0.2
 _UNKNOWN_RECOVERY: Final = 0.00006
 """Seconds to find the sender of a signature, before anybody measured it."""
-_SENDERS_FREIGHT: Final = 0.25
-"""By how much a worker takes longer for it: it is told the transaction, and has to answer."""
+_UNKNOWN_HELP: Final = 0.000075
+"""The same for a worker, which is told the transaction and has to answer."""
 _HEAD_START: Final = 0.0008
 """Seconds until the first sender arrives that a worker was asked for."""
 _MAX_CALLS: Final = 1 << 14
@@ -126,7 +126,10 @@ class Pace:
         self._burden = _UNKNOWN_BURDEN
         self._freight = _UNKNOWN_FREIGHT
         self._recovery = _UNKNOWN_RECOVERY
-        self._forecast = 0.0
+        self._help = _UNKNOWN_HELP
+        self._meanwhile: dict[Way, float] = {}
+        """What the coordinator does for a transaction while workers recover senders, apart from
+        running it, in seconds."""
 
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
@@ -170,12 +173,10 @@ class Pace:
     def own_senders(self, way: Way, transactions: Sequence[Any], unknown: int, helpers: int) -> int:
         """How many of the ``unknown`` senders the coordinator had best recover itself, before it
         turns to other things, so that neither it nor ``helpers`` workers wait in the end."""
-        meanwhile = (
-            self._forecast * len(transactions)
-            if way is Way.TOGETHER
-            else sum(self._seconds(_call(transaction)) for transaction in transactions)
-        )
-        others = self._recovery * (1 + _SENDERS_FREIGHT) / helpers
+        meanwhile = self._meanwhile.get(way, 0.0) * len(transactions)
+        if way is Way.ASSISTED:
+            meanwhile += sum(self._seconds(_call(transaction)) for transaction in transactions)
+        others = self._help / helpers
         share = (unknown * others - meanwhile) / (self._recovery + others)
         return min(unknown, int(max(share, _HEAD_START / self._recovery)))
 
@@ -183,9 +184,15 @@ class Pace:
         """To find one."""
         self._recovery += _LATEST * (seconds - self._recovery)
 
-    def note_forecast(self, seconds: float) -> None:
-        """Of one transaction."""
-        self._forecast += (_LATEST if self._forecast else 1.0) * (seconds - self._forecast)
+    def note_help(self, seconds: float) -> None:
+        """CPU that workers took for a sender, with all that they had to do to begin."""
+        self._help += _LATEST * (seconds - self._help)
+
+    def note_meanwhile(self, way: Way, seconds: float) -> None:
+        """What the coordinator did for a transaction until the last sender was needed: forecasts,
+        or, where the transactions ran here, what came on top of running them."""
+        before = self._meanwhile.get(way, seconds)
+        self._meanwhile[way] = before + _LATEST * (seconds - before)
 
     def costs(self, transactions: Sequence[Any]) -> Costs:
         """What to lay lanes by, for a block with workers."""

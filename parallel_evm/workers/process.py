@@ -256,6 +256,7 @@ class ProcessSession:
 
     def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
         self.lost: list[str] = []
+        self.recovering_cpu = 0.0
         self.running_cpu = 0.0
         self._pool = pool
         self._job = job
@@ -505,6 +506,7 @@ class ProcessSession:
                 self._senders.update(zip(share[:count], senders, strict=True))
                 if cpu is not None:
                     self._cpu[number] = float(cpu)
+                    self.recovering_cpu += float(cpu)
                     self._busy.discard(number)
                     handle.owes = False
                 else:

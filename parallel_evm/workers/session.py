@@ -65,8 +65,10 @@ class Session(Protocol):
         """CPU seconds that other processes spent on the session; complete after close."""
         ...
 
+    recovering_cpu: float
+    """Those among them that went by until the last sender was found."""
     running_cpu: float
-    """Those among them that went into transactions: running them and sending what came of it."""
+    """Those that went into transactions: running them and sending what came of it."""
 
     def ask_senders(self, indices: Sequence[int]) -> None:
         """Begin to recover the senders of these transactions, the first ones first. Once only."""

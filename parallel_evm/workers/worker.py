@@ -38,6 +38,8 @@ IDLE_SECONDS = 0.02
 """A worker that nobody has called for so long has time to save its translations."""
 FLUSH_SECONDS = 0.004
 """Results are sent together, but not held back for longer than this."""
+FIRST_FLUSH_SECONDS = 0.0005
+"""The first ones are waited for: they are not held back for as long."""
 SENDERS_AT_ONCE = 16
 """So many are sent together: who waits for them has to do with the first ones already."""
 REPLICAS = 4
@@ -222,6 +224,7 @@ class Worker:
         reason = self._failure
         pending: list[tuple[Any, ...]] = []
         flushed = time.perf_counter()
+        patience = FIRST_FLUSH_SECONDS
         if reason is None:
             try:
                 with contextlib.suppress(Unanswered):  # hints may name what no database has
@@ -243,9 +246,10 @@ class Worker:
                         speculation.preimages = None
                     pending.append(wire.flatten(speculation))
                     now = time.perf_counter()
-                    if now - flushed > FLUSH_SECONDS:
+                    if now - flushed > patience:
                         self._flush(pending)
                         flushed = now
+                        patience = min(2 * patience, FLUSH_SECONDS)
             except (EOFError, OSError):
                 raise
             except Exception as error:  # ours, not the transaction's: those are caught in run()

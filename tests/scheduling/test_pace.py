@@ -153,6 +153,7 @@ def test_signatures_are_shared_so_that_nobody_waits() -> None:
     pace = Pace(4)
     for _ in range(60):
         pace.note_senders(0.0001)
+        pace.note_help(0.000125)
     light = [Tx(bytes(20), b"")] * 100
     heavy = block(count=100)
     pace.note(Way.ALONE, [light[0], heavy[0]], [0.00001, 0.01], 0.02)
@@ -170,7 +171,7 @@ def test_where_accesses_are_forecast_meanwhile_that_counts() -> None:
     pace = Pace(4)
     light = [Tx(bytes(20), b"")] * 100
     before = pace.own_senders(Way.TOGETHER, light, 100, helpers=1)
-    pace.note_forecast(0.00002)
+    pace.note_meanwhile(Way.TOGETHER, 0.00002)
     assert 0 < pace.own_senders(Way.TOGETHER, light, 100, helpers=1) < before
 
 
