@@ -28,6 +28,7 @@ from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator, recover_sender, remember_sender
+from parallel_evm.speculation.single import natively
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable
 from parallel_evm.state.source import Source
@@ -425,7 +426,8 @@ class _Flow:
         """py-evm's own ``apply_transaction``: for what it refuses, and for what only it can do."""
         transaction = self._job.transactions[index]
         self.committed.index = index
-        receipt, computation = self._vm.apply_transaction(self.ledger.header(), transaction)
+        with natively(self._vm.state):
+            receipt, computation = self._vm.apply_transaction(self.ledger.header(), transaction)
         self._trails[index].attempts += 1
         self.ledger.enter_receipt(transaction, receipt, computation)
 

@@ -50,8 +50,9 @@ class ParallelConfig:
     free-threaded Python and for tests). ``serial``: in this process, one after another."""
 
     min_transactions: int = 1
-    """Blocks with fewer transactions run in py-evm's own loop, which returns py-evm's own
-    computations, with call tree, stack and memory; ours keep only the outcome."""
+    """Blocks with fewer transactions run in py-evm's own loop over them, which returns computations
+    with their call tree (and, with ``translate=False``, their stack and memory); ours keep only the
+    outcome."""
 
     on_block: Callable[[BlockReport], Any] | None = None
     """Called with a `BlockReport` after each block's transactions were executed."""
@@ -66,7 +67,8 @@ class ParallelConfig:
 
     translate: bool = True
     """Run hot contracts as Python functions made from their bytecode, where all rules of the fork
-    are py-evm's own. False: py-evm's interpreter loop runs everything."""
+    are py-evm's own: in blocks, calls, gas estimates, pending blocks. False: py-evm's interpreter
+    loop runs everything."""
 
     translation_cache: bool | str | os.PathLike[str] = True
     """Keep what ``translate`` makes for processes to come. True: in the folder that the environment

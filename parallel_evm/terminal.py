@@ -15,6 +15,7 @@ from parallel_evm.bench import mainnet, peers
 from parallel_evm.bench.blocks import Measurement
 from parallel_evm.bench.mainnet import Mainnet
 from parallel_evm.bench.peers import Peer
+from parallel_evm.bench.single import Singles
 from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
 from parallel_evm.conformance.fuzz import FuzzReport
 from parallel_evm.conformance.replay import BlockReplay, Replays
@@ -123,6 +124,33 @@ def show_measurements(
         console.print(f"Included: {first.included}.")
     for version in sorted({other.version for other in others.values()}):
         console.print(f"{version}: {peers.INCLUDED}.")
+
+
+def show_singles(console: Console, singles: Mapping[str, Singles]) -> None:
+    """One row per workload: what a call, an estimate, a step of a pending block take."""
+    if not singles:
+        return
+    first = next(iter(singles.values()))
+    table = Table(title="single transactions", title_justify="left")
+    table.add_column("workload")
+    for asked in first.asked:
+        table.add_column(f"{asked.operation}, py-evm ms", justify="right")
+        table.add_column("ms", justify="right")
+        table.add_column("ratio", justify="right")
+    for name, found in singles.items():
+        cells = [
+            cell
+            for asked in found.asked
+            for cell in (
+                f"{asked.sequential_ms:.2f}",
+                f"{asked.ms:.2f}",
+                f"[bold]{asked.ratio:.2f}[/bold]",
+            )
+        ]
+        table.add_row(name, *cells)
+    console.print(table)
+    _say(console, f"Medians over {first.transactions} transactions, one at a time.")
+    _say(console, f"Included: {first.included}.")
 
 
 def show_mainnet(console: Console, found: Mainnet) -> None:

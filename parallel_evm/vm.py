@@ -34,6 +34,7 @@ from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.learned import to_json
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties, lean_methods
+from parallel_evm.speculation.single import single_state_bases
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
 from parallel_evm.workers.local import RuleBook, SerialPool
@@ -70,6 +71,10 @@ class Engine:
         self._alone = SerialPool()
         self._pool: Pool | None = None
         self._lock = threading.RLock()
+
+    def speculative_state(self, state_class: Any) -> Any:
+        """The class that transactions of ``state_class`` run on in a block."""
+        return self.rules.derived(state_class, self._liberties)
 
     def forecaster(self) -> Forecaster:
         """What learns from this chain's blocks. Raises `ConfigurationError` where nothing does."""
@@ -314,16 +319,18 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
     state = vars(state).get("sequential_state_class", state)
     parallel_state = state
     if state.account_db_class is AccountDB:
+        bases, namespace = single_state_bases(state, engine.speculative_state(state))
         parallel_state = _subclass(
             state,
-            (state,),
+            bases,
             {
+                **namespace,
                 "account_db_class": engine.merkle_state,
                 "sequential_state_class": state,
                 **lean_methods(state),
             },
         )
-    namespace: dict[str, Any] = {
+    namespace = {
         "parallel_engine": engine,
         "sequential_vm_class": vm,
         "sequential_state_class": state,

@@ -1,5 +1,5 @@
 """Measuring. Nothing here prints; `terminal` does.
 
-`blocks`: workloads, against sequential py-evm. `mainnet`: recorded blocks, likewise. `peers`:
-another implementation on the workloads.
+`blocks`: workloads, against sequential py-evm. `mainnet`: recorded blocks, likewise. `single`:
+calls, estimates and pending blocks, likewise. `peers`: another implementation on the workloads.
 """

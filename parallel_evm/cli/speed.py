@@ -11,6 +11,7 @@ from parallel_evm import close
 from parallel_evm.bench.blocks import BlocksDiffer, Measurement, measure
 from parallel_evm.bench.mainnet import Mainnet, measure_mainnet, recorded_blocks
 from parallel_evm.bench.peers import Peer, find_anvil, measure_anvil
+from parallel_evm.bench.single import Singles, measure_singles
 from parallel_evm.cli.manners import (
     BackendOption,
     JsonFileOption,
@@ -26,7 +27,12 @@ from parallel_evm.cli.manners import (
 from parallel_evm.config import SWITCHES
 from parallel_evm.demo import demonstrate
 from parallel_evm.errors import ParallelEVMError
-from parallel_evm.terminal import show_demonstration, show_mainnet, show_measurements
+from parallel_evm.terminal import (
+    show_demonstration,
+    show_mainnet,
+    show_measurements,
+    show_singles,
+)
 from parallel_evm.workloads import names
 
 
@@ -92,6 +98,13 @@ def bench(
         bool,
         typer.Option("--peers", help="Measure anvil as well (npm install @foundry-rs/anvil)."),
     ] = False,
+    single: Annotated[
+        bool,
+        typer.Option(
+            "--single",
+            help="Measure single transactions as well: calls, gas estimates, pending blocks.",
+        ),
+    ] = False,
     translation_cache: Annotated[
         bool,
         typer.Option(
@@ -122,6 +135,9 @@ def bench(
     With --peers, anvil, a node in Rust, mines the same transactions from the same state; receipts
     and state are compared. Its time is that of evm_mine alone, which is less than import_block.
 
+    With --single, the transactions of one more block are called, estimated, and applied one by one
+    to a pending block, by py-evm and by a parallelized chain; answers are compared.
+
     Exit code: 0, 1 if any block differs, 2 for input that cannot be used.
 
     Examples:
@@ -131,6 +147,7 @@ def bench(
     parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
     parallel-evm bench --mainnet mainnet --workers 1,2
     parallel-evm bench swaps erc20 transfers --peers
+    parallel-evm bench swaps --single --txs 50
     parallel-evm bench airdrop --workers 2 --backend process --without deltas --without lanes
     ```
     """
@@ -147,6 +164,7 @@ def bench(
     side = None if backend is None else backend.value
     measurements: list[Measurement] = []
     others: dict[str, Peer] = {}
+    singles: dict[str, Singles] = {}
     real: Mainnet | None = None
     try:
         anvil = find_anvil() if peers else None
@@ -175,6 +193,14 @@ def bench(
                         seed=seed,
                         progress=progress,
                     )
+                if single:
+                    singles[name] = measure_singles(
+                        name,
+                        transactions=transactions,
+                        seed=seed,
+                        translation_cache=translation_cache,
+                        progress=progress,
+                    )
             if recordings:
                 real = measure_mainnet(
                     recordings,
@@ -195,11 +221,13 @@ def bench(
         {
             **measurement.to_dict(),
             "peers": [other.to_dict() for other in (others.get(name),) if other],
+            "single": singles[name].to_dict() if name in singles else None,
         }
         for name, measurement in zip(chosen, measurements, strict=True)
     ]
     if measurements:
         show_measurements(screen(), measurements, others)
+        show_singles(screen(), singles)
     if real is not None:
         figures.append(real.to_dict())
         show_mainnet(screen(), real)

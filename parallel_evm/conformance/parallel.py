@@ -21,18 +21,24 @@ class Parallel:
     """
 
     def __init__(
-        self, workers: int = 2, backend: str = "process", translation_cache: bool = False
+        self,
+        workers: int = 2,
+        backend: str = "process",
+        translation_cache: bool = False,
+        min_transactions: int = 1,
     ) -> None:
-        """``translation_cache``: may translations come from other processes, and go there?"""
+        """``translation_cache``: may translations come from other processes, and go there?
+        ``min_transactions``: smaller blocks run in py-evm's loop, on `speculation.single`."""
         self._reports: list[BlockReport] = []
         self._made: dict[type[VirtualMachineAPI], type[VirtualMachineAPI]] = {}
         self._workers = workers
         self._backend = backend
         self._translation_cache = translation_cache
+        self._min_transactions = min_transactions
         self._config = ParallelConfig(
             workers=workers,
             backend=backend,
-            min_transactions=1,
+            min_transactions=min_transactions,
             on_block=self._reports.append,
             translation_cache=translation_cache,
         )
@@ -67,5 +73,11 @@ class Parallel:
         self.renew()
         close()
 
-    def __reduce__(self) -> tuple[type[Parallel], tuple[int, str, bool]]:
-        return type(self), (self._workers, self._backend, self._translation_cache)
+    def __reduce__(self) -> tuple[type[Parallel], tuple[int, str, bool, int]]:
+        settings = (
+            self._workers,
+            self._backend,
+            self._translation_cache,
+            self._min_transactions,
+        )
+        return type(self), settings

@@ -40,12 +40,14 @@ class RuleBook:
         self._derived: dict[tuple[Any, Liberties], Any] = {}
 
     def __call__(self, job: BlockJob) -> Any:
-        key = (job.state_class, job.liberties)
+        return self.derived(job.state_class, job.liberties)
+
+    def derived(self, state_class: Any, liberties: Liberties) -> Any:
+        """The class that ``state_class``'s transactions run on."""
+        key = (state_class, liberties)
         derived = self._derived.get(key)
         if derived is None:
-            derived = self._derived[key] = speculative_state(
-                job.state_class, **asdict(job.liberties)
-            )
+            derived = self._derived[key] = speculative_state(state_class, **asdict(liberties))
         return derived
 
 

@@ -54,6 +54,16 @@ def test_bench_prints_ratios_and_writes_json(
     assert list(cache.iterdir())
 
 
+def test_bench_of_single_transactions(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    arguments = ["bench", "erc20", "--txs", "4", "--blocks", "1", "--workers", "1", "--single"]
+    result = runner.invoke(app, [*arguments, "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(file.read_text())
+    assert {"call", "estimate", "pending"} < figures["single"].keys()
+    assert "single transactions" in result.output
+
+
 def test_bench_without_something_says_so(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     arguments = ["bench", "hot-pool", "--txs", "8", "--blocks", "2", "--workers", "2"]

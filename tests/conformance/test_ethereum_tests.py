@@ -13,6 +13,7 @@ from eth.constants import BLANK_ROOT_HASH
 from eth.db.account import AccountDB
 
 from parallel_evm.conformance.blocktests import (
+    Conformance,
     Discovery,
     Verdict,
     discover,
@@ -46,19 +47,25 @@ def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, numbe
 
     subject = Parallel(workers, backend)
     conformance = run_conformance(discovery, subject)
-    wrong = [
-        f"{result.case}: {result.detail}"
-        for result in conformance.results
-        if result.verdict is not Verdict.PASSED
-        and not (result.verdict is Verdict.STOCK_FAILS and result.case.file.stem in CREATED_OVER)
-    ]
-    assert wrong == []
+    assert _wrong(conformance) == []
     assert conformance.count(Verdict.PASSED) > 0.95 * number
 
     account = conformance.account
     assert set(account.fallbacks) <= SEQUENTIAL_BY_DEFINITION
     assert account.parallel + sum(account.fallbacks.values()) == account.blocks
     assert account.parallel > 0.8 * number, "the parallel path was taken"
+
+
+@pytest.mark.conformance
+def test_a_sample_one_transaction_at_a_time_equals_py_evm(corpora: Path) -> None:
+    """In py-evm's own loop, as calls and pending blocks run, but translated."""
+    discovery = discover([corpora / "ethereum-tests"], sample=200, seed=6)
+    subject = Parallel(1, "serial", min_transactions=10**9)
+    conformance = run_conformance(discovery, subject)
+    assert _wrong(conformance) == []
+    assert conformance.count(Verdict.PASSED) > 190
+    assert conformance.account.parallel == 0
+    assert conformance.account.blocks > 190
 
 
 @pytest.mark.conformance
@@ -79,6 +86,16 @@ def test_what_stock_py_evm_fails_it_fails_for_one_reason(
     stock_rule = AccountDB.account_has_code_or_nonce
     monkeypatch.setattr(AccountDB, "account_has_code_or_nonce", has_anything)
     assert run_conformance(found, Stock()).count(Verdict.PASSED) == len(found.cases)
+
+
+def _wrong(conformance: Conformance) -> list[str]:
+    """The cases that should have passed."""
+    return [
+        f"{result.case}: {result.detail}"
+        for result in conformance.results
+        if result.verdict is not Verdict.PASSED
+        and not (result.verdict is Verdict.STOCK_FAILS and result.case.file.stem in CREATED_OVER)
+    ]
 
 
 def _folders(discovery: Discovery) -> set[Path]:

@@ -1,0 +1,95 @@
+"""Transactions outside of blocks: calls, gas estimates, and blocks that are built one by one.
+
+Responsible for: `SingleState`, mixed into the state of a parallelized VM. What is asked of that
+state directly (``apply_transaction``, ``costless_execute_transaction``, ``estimate_gas``, which
+runs a transaction a dozen times) goes py-evm's way, but its contracts run translated.
+Talks to: the computation class that `rules.speculative_state` derived, which blocks run on, too.
+Never: has the last word. Whatever goes wrong is undone and run again as py-evm has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, cast
+
+from eth.abc import ComputationAPI, SignedTransactionAPI
+from eth.vm.state import BaseState
+
+from parallel_evm.speculation.calls import DirectCalls, DirectState
+from parallel_evm.speculation.run import recover_sender
+from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
+
+_STOCK_TRANSACTIONS: Final = STOCK_LEGACY_TRANSACTIONS | STOCK_TYPED_TRANSACTIONS
+
+
+class _Forgotten(dict[bytes, bytes]):
+    """Nobody forecasts anything from what is hashed here."""
+
+    def __setitem__(self, digest: bytes, preimage: bytes) -> None:
+        pass
+
+
+class SingleState(DirectState):
+    """Mixed into a state class over a `FlatState`, which undoes transient storage as well."""
+
+    computation_class: Any
+    native_computation_class: ClassVar[Any]
+    """py-evm's own."""
+    preimages: ClassVar[dict[bytes, bytes]] = _Forgotten()
+
+    # Here a snapshot is what py-evm's callers expect: they may make a state root in between.
+    snapshot: Any = BaseState.snapshot
+    revert: Any = BaseState.revert
+    commit: Any = BaseState.commit
+
+    def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
+        """``apply_transaction`` of py-evm: the same computation, and the same errors."""
+        run: Any = super().apply_transaction  # type: ignore[misc]
+        if _is_native(self):
+            return cast(ComputationAPI, run(transaction))
+        if type(transaction) in _STOCK_TRANSACTIONS:
+            recover_sender(transaction)  # py-evm would do it twice
+        before = self.snapshot()
+        try:
+            computation: ComputationAPI = run(transaction)
+        except Exception:  # whatever it was: py-evm says what is wrong, or that nothing is
+            self.revert(before)
+            with natively(self):
+                computation = run(transaction)
+        else:
+            self.commit(before)
+        return computation
+
+
+@contextmanager
+def natively(state: Any) -> Iterator[None]:
+    """Inside, ``state`` runs code in py-evm's own computations."""
+    if _is_native(state):
+        yield
+        return
+    state.computation_class = state.native_computation_class
+    try:
+        yield
+    finally:
+        del state.computation_class
+
+
+def _is_native(state: Any) -> bool:
+    return not isinstance(state, SingleState) or (
+        state.computation_class is state.native_computation_class
+    )
+
+
+def single_state_bases(
+    state_class: Any, speculative: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Bases and namespace of ``state_class`` for use outside of blocks. ``speculative``: the class
+    that was derived from it for speculations. Where it runs plain py-evm, so does this."""
+    computation = speculative.computation_class
+    if not issubclass(computation, DirectCalls):
+        return (state_class,), {}
+    return (SingleState, state_class), {
+        "computation_class": computation,
+        "native_computation_class": state_class.computation_class,
+    }
