@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from parallel_evm.hashing import keccak
 from parallel_evm.state.keys import Key
@@ -45,7 +45,8 @@ Slots = Mapping[bytes, Mapping[int, int]]
 _NO_SLOTS: Final[Slots] = {}
 
 
-class Call(NamedTuple):
+@dataclass(slots=True)
+class Call:
     """The part of a transaction that expressions can speak of, as 32-byte words."""
 
     function: bytes
@@ -54,14 +55,28 @@ class Call(NamedTuple):
     callee: bytes
     arguments: tuple[bytes, ...]
     """Calldata after the selector; the last word is padded with zeros, as the EVM reads it."""
-    addresses: frozenset[bytes]
-    """The arguments that look like addresses."""
-    subjects: tuple[bytes, ...]
-    """Those that are neither caller nor callee, each once, in order; a bounded number of them."""
     digests: dict[bytes, bytes]
     """Hashes already computed, shared by many calls."""
     holds: Holds
     """What slots hold when it is this call's turn, as far as that is known."""
+    _subjects: tuple[bytes, ...] | None = None
+
+    @property
+    def subjects(self) -> tuple[bytes, ...]:
+        """The arguments that look like addresses and are neither caller nor callee, each once, in
+        order; a bounded number of them."""
+        if self._subjects is None:
+            found = {
+                word: None
+                for word in self.arguments
+                if is_like_an_address(word) and word != self.caller and word != self.callee
+            }
+            self._subjects = tuple(islice(found, _MAX_SUBJECTS))
+        return self._subjects
+
+    def holding(self, holds: Holds) -> Call:
+        """The same call, where slots hold something else."""
+        return replace(self, holds=holds)
 
 
 def _nobody_knows(key: Key) -> int | None:
@@ -76,26 +91,23 @@ def call_of(
     holds: Holds = _nobody_knows,
 ) -> Call:
     """Take a transaction's words apart. ``digests`` is read and added to."""
-    caller, callee = sender.rjust(32, b"\0"), to.rjust(32, b"\0")
     end = min(len(data), _SELECTOR + 32 * _MAX_ARGUMENTS)
     words = [data[start : start + 32] for start in range(_SELECTOR, end, 32)]
     if words and len(words[-1]) < 32:
         words[-1] = words[-1].ljust(32, b"\0")
-    # Numbers below 2**96 are amounts, times and positions far more often than addresses.
-    addresses = {
-        word: None for word in words if word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
-    }
-    others = (word for word in addresses if word != caller and word != callee)
     return Call(
-        function=to + data[:_SELECTOR],
-        caller=caller,
-        callee=callee,
-        arguments=tuple(words),
-        addresses=frozenset(addresses),
-        subjects=tuple(islice(others, _MAX_SUBJECTS)),
-        digests=digests,
-        holds=holds,
+        to + data[:_SELECTOR],
+        sender.rjust(32, b"\0"),
+        to.rjust(32, b"\0"),
+        tuple(words),
+        digests,
+        holds,
     )
+
+
+def is_like_an_address(word: bytes) -> bool:
+    """Numbers below 2**96 are amounts, times and positions far more often than addresses."""
+    return word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
 
 
 #
@@ -173,7 +185,7 @@ class Argument(Word):
         if self.index >= len(arguments):
             return None
         word = arguments[self.index]
-        return word if not self.address or word in call.addresses else None
+        return word if not self.address or is_like_an_address(word) else None
 
     @property
     def numbered(self) -> bool:
@@ -370,7 +382,7 @@ class Explainer:
         if word == self._call.caller:
             return Caller()
         if word in self._arguments:
-            return Argument(self._arguments[word], word in self._call.addresses)
+            return Argument(self._arguments[word], is_like_an_address(word))
         if word == self._call.callee:
             return Callee()
         return self._stored(int.from_bytes(word, "big")) or Constant(word)

@@ -164,8 +164,8 @@ class Forecaster:
                 writes.extend((to + word, CODE) for word in words)
             return Forecast(
                 index,
-                reads=expected.reads.union(reads),
-                writes=expected.writes.union(writes),
+                reads=expected.reads(reads),
+                writes=expected.writes(writes),
                 gas=_INTRINSIC_GAS + template.gas,
                 puzzle=call.function + b"".join(sorted(words)) if words else None,
                 call=call,
@@ -216,7 +216,7 @@ class Forecaster:
         held = speculation.observations.slots
         template.learn(
             # Whatever was forecast, this is what it found.
-            asked.call._replace(holds=lambda key: held.get(key[0], _NOTHING).get(key[1])),
+            asked.call.holding(lambda key: held.get(key[0], _NOTHING).get(key[1])),
             reads=_reads(speculation, sender),
             writes=_writes(speculation, sender),
             preimages=speculation.preimages or {},
@@ -360,14 +360,16 @@ def _said(transaction: Any) -> _Said | None:
             data=data,
             gas=max(0, int(transaction.gas)),
             nonce=max(0, int(transaction.nonce)),
-            declared=[
-                (bytes(account), int(slot))
-                for account, slots in transaction.access_list
-                for slot in slots
-            ],
+            declared=_declared(transaction.access_list),
         )
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return None  # malformed: py-evm will say how
+
+
+def _declared(access_list: Any) -> list[Key]:
+    if not access_list:
+        return []
+    return [(bytes(account), int(slot)) for account, slots in access_list for slot in slots]
 
 
 def _created_address(sender: bytes, nonce: int) -> bytes:

@@ -90,8 +90,9 @@ class _Expectation:
 class Expected(NamedTuple):
     """What one call is expected to touch."""
 
-    reads: frozenset[Key]
-    writes: frozenset[Key]
+    read: list[Key]
+    written: list[Key]
+    """Those that differ from call to call."""
     bundles: list[_Bundle]
     compiled: list[_Expectation]
     """Theirs; as long as they have the same ones, the same is expected."""
@@ -99,6 +100,16 @@ class Expected(NamedTuple):
     """What the accesses come to that differ from call to call."""
     counted: list[Key]
     """Slots that it will add one to."""
+
+    def reads(self, more: Iterable[Key] = ()) -> frozenset[Key]:
+        """The keys that it will read, and ``more``."""
+        first, *others = self.compiled
+        return first.reads.union(self.read, more, *(e.reads for e in others))
+
+    def writes(self, more: Iterable[Key] = ()) -> frozenset[Key]:
+        """The keys that it will change, and ``more``."""
+        first, *others = self.compiled
+        return first.writes.union(self.written, more, *(e.writes for e in others))
 
 
 class Known(NamedTuple):
@@ -194,7 +205,7 @@ class Template:
         return self._right < _KNOWN or self._asked % _SAMPLE == 0
 
     def expect(self, call: Call) -> Expected:
-        """The keys that ``call`` will read, and those that it will change."""
+        """What ``call`` will read and change."""
         bundles = self._matching(call)
         expected = [bundle.compiled or self._compile(bundle) for bundle in bundles]
         read: list[Key] = []
@@ -211,9 +222,7 @@ class Template:
                         written.append(key)
                     if entry.counts:
                         counted.append(key)
-        reads = expected[0].reads.union(read, *(e.reads for e in expected[1:]))
-        writes = expected[0].writes.union(written, *(e.writes for e in expected[1:]))
-        return Expected(reads, writes, bundles, expected, keys, counted)
+        return Expected(read, written, bundles, expected, keys, counted)
 
     def unfamiliar(self, call: Call, expected: Expected) -> list[bytes]:
         """Address-like arguments that no expectation rests on, where others do rest on some."""
@@ -270,10 +279,11 @@ class Template:
         if expected is None or not self._stands(call, expected):
             expected = self.expect(call)
         miscounted = any(key in writes and key not in counted for key in expected.counted)
-        foreseen = expected.reads >= reads and expected.writes >= writes and not miscounted
+        expected_reads, expected_writes = expected.reads(), expected.writes()
+        foreseen = expected_reads >= reads and expected_writes >= writes and not miscounted
         if self._surprises and foreseen:
             self._right += 1
-            if len(expected.reads) == len(reads) and len(expected.writes) == len(writes):
+            if len(expected_reads) == len(reads) and len(expected_writes) == len(writes):
                 for bundle in expected.bundles:
                     bundle.settle()
                 return

@@ -99,7 +99,7 @@ def test_a_member_of_a_struct_is_taken_as_wide_as_it_may_be() -> None:
     call = call_of(ALICE, POOL, b"\0\0\0\1" + (7).to_bytes(32, "big"), {})
     access = Explainer(call, preimages, held).access((POOL, policy))
 
-    large = call._replace(holds=lambda key: 3 << 128 | 2**70)
+    large = call.holding(lambda key: 3 << 128 | 2**70)
     wanted = (2**70).to_bytes(32, "big") + (5).to_bytes(32, "big")
     assert access.key(large) == (POOL, int.from_bytes(keccak(wanted), "big"))
 
@@ -113,5 +113,5 @@ def test_an_address_by_itself_holds_for_any_call() -> None:
         (TOKEN, CODE)
     )
     assert access.general
-    other = call._replace(holds=lambda key: int.from_bytes(BOB, "big"))
+    other = call.holding(lambda key: int.from_bytes(BOB, "big"))
     assert access.key(other) == (BOB, CODE)
