@@ -9,8 +9,9 @@ methods replaced here, its own run.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import rlp.codec
 from eth._utils.db import get_parent_header
@@ -32,12 +33,14 @@ from eth.vm.base import VM
 from eth.vm.forks.berlin.receipts import TypedReceipt
 from eth.vm.forks.berlin.transactions import TypedTransaction
 from eth.vm.forks.cancun import CancunVM
+from eth.vm.interrupt import EVMMissingData
 from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm.hashing import keccak
 from parallel_evm.merkle.nodes import node_of, number_item
 from parallel_evm.merkle.update import index_trie
+from parallel_evm.rlp_objects import changed
 
 REPLACED: Final = (
     "_assign_block_rewards",
@@ -50,6 +53,7 @@ REPLACED: Final = (
 where all of them are py-evm's."""
 
 
+_STOCK_HASH: Final = TypedTransaction.hash
 _STOCK_TYPE_BYTES: Final = (TypedTransaction._type_byte, TypedReceipt._type_byte)
 """Cached properties, found again by identity: what they keep may be given to them."""
 
@@ -77,6 +81,9 @@ class LeanAssembly:
             return block
         fields: dict[str, Any] = {"transactions": transactions}
         encoded = list(map(_encoded, transactions))
+        for transaction, content in zip(transactions, encoded, strict=True):
+            if getattr(type(transaction), "hash", None) is _STOCK_HASH:
+                vars(transaction)["hash"] = keccak(content)
         root = self._store_trie(encoded)
         self._rooted = encoded, root
         roots = {
@@ -86,8 +93,8 @@ class LeanAssembly:
         if withdrawals:
             roots["withdrawals_root"] = self._store_trie(list(map(_encoded, withdrawals)))
             fields["withdrawals"] = withdrawals
-        block = base_block.copy(header=new_header.copy(**roots), **fields)
-        return block
+        made: BlockAPI = changed(base_block, header=changed(new_header, **roots), **fields)
+        return made
 
     def _store_trie(self, items: list[bytes]) -> bytes:
         trie = index_trie(items)
@@ -103,21 +110,29 @@ class LeanAssembly:
 
     def pack_block(self, block: Any, *args: Any, **kwargs: Any) -> BlockAPI:
         vm: Any = super()
-        if not self.lean:
-            packed: BlockAPI = vm.pack_block(block, *args, **kwargs)
-            return packed
-        packed = vm.pack_block(block.copy(transactions=()), *args, **kwargs)
-        return packed.copy(transactions=block.transactions)
+        if self.lean and not kwargs:
+            return cast(BlockAPI, block)  # nothing is to be set
+        packed: BlockAPI = vm.pack_block(block, *args, **kwargs)
+        return packed
 
     def finalize_block(self, block: Any) -> BlockAndMetaWitness:
+        """``VM.finalize_block`` of py-evm, without the text that it makes for nobody."""
         vm: Any = super()
-        if not self.lean:
+        this: Any = self
+        if not self.lean or this.logger.isEnabledFor(logging.DEBUG):
             result: BlockAndMetaWitness = vm.finalize_block(block)
             return result
-        bare: Any = vm.finalize_block(block.copy(transactions=()))
-        return BlockAndMetaWitness(
-            bare.block.copy(transactions=block.transactions), bare.meta_witness
-        )
+        if block.number > 0:
+            before = this.state.snapshot()
+            try:
+                this._assign_block_rewards(block)
+            except EVMMissingData:
+                this.state.revert(before)
+                raise
+            this.state.commit(before)
+        witness = this.state.persist()
+        header = changed(block.header, state_root=this.state.state_root)
+        return BlockAndMetaWitness(changed(block, header=header), witness)
 
     def validate_block(self, block: Any) -> None:
         vm: Any = super()

@@ -20,6 +20,7 @@ from eth.chains.base import MiningChain
 from eth.db.chain import ChainDB
 
 from parallel_evm.merkle.update import add_to_index_trie
+from parallel_evm.rlp_objects import changed
 from parallel_evm.speculation.stock import STOCK_VMS
 
 _STOCK_BLOCKS: Final = frozenset(vm.get_block_class() for vm in STOCK_VMS)
@@ -70,16 +71,17 @@ class LeanPending:
         header = vm.add_receipt_to_header(vm.get_header(), receipt)
         vm.state.persist()
         encoded = transaction.encode()
-        header = header.copy(
+        header = changed(
+            header,
             state_root=vm.state.state_root,
             transaction_root=_added(vm.chaindb, header.transaction_root, index, encoded),
             receipt_root=_added(vm.chaindb, header.receipt_root, index, receipt.encode()),
         )
         before = block.transactions
-        new_block = block.copy(header=header, transactions=(*before, transaction))
+        new_block = changed(block, header=header, transactions=(*before, transaction))
         # The next step would read it from the database: perhaps another class than was given.
         stored = type(block).get_transaction_builder().decode(encoded)
-        self._pending = _Pending.of(block.copy(header=header, transactions=(*before, stored)))
+        self._pending = _Pending.of(changed(block, header=header, transactions=(*before, stored)))
         this.header = header
         return new_block, receipt, computation
 

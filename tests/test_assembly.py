@@ -44,6 +44,27 @@ def test_a_vm_that_finalizes_blocks_its_own_way_is_asked(scene) -> None:
     assert not parallel.get_vm().lean
 
 
+def test_who_reads_debug_messages_gets_py_evms(scene, caplog: pytest.LogCaptureFixture) -> None:
+    hashes = []
+    for level in ("WARNING", "DEBUG"):
+        caplog.clear()
+        caplog.set_level(level, logger="eth")
+        chain = scene.open(parallelize(scene.chain_class, config=SERIAL))
+        hashes.append(chain.mine_all(scene.blocks[0])[0].imported_block.hash)
+        assert ("unique node hashes" in caplog.text) is (level == "DEBUG")
+    assert hashes[0] == hashes[1]
+
+
+def test_the_miners_own_fields_are_set(scene) -> None:
+    fields = {"coinbase": b"\x0c" * 20, "extra_data": b"mine"}
+    blocks = [
+        scene.open(chain_class).mine_all(scene.blocks[0], **fields)[0].imported_block
+        for chain_class in (scene.chain_class, parallelize(scene.chain_class, config=SERIAL))
+    ]
+    assert blocks[0].hash == blocks[1].hash
+    assert blocks[1].header.extra_data == b"mine"
+
+
 def test_import_returns_the_blocks_that_became_canonical(scene) -> None:
     sequential = scene.open()
     parallel = scene.open(parallelize(scene.chain_class, config=SERIAL))

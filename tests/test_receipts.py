@@ -8,7 +8,8 @@ from eth.rlp.receipts import Receipt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallel_evm.receipts import encode_receipt, made_of
+from parallel_evm.receipts import encode_receipt
+from parallel_evm.rlp_objects import made_of
 from parallel_evm.speculation.logs import encode_logs
 
 addresses = st.binary(min_size=20, max_size=20)

@@ -1,0 +1,35 @@
+"""What is changed without deep copies is what py-evm's copies are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import rlp
+
+from parallel_evm.rlp_objects import changed, made_of
+from parallel_evm.workloads import build
+from parallel_evm.workloads.forks import FORKS
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_headers_and_blocks_of_every_fork(fork: str) -> None:
+    chain = build("transfers", transactions=3, accounts=3, fork=fork).open()
+    block = chain.get_vm().get_block()
+    for fields in ({}, {"gas_used": 7}, {"state_root": b"\x01" * 32, "extra_data": b"x"}):
+        header = changed(block.header, **fields)
+        assert header == block.header.copy(**fields)
+        assert header is not block.header
+        assert type(header) is type(block.header)
+        again = changed(block, header=header)
+        assert rlp.encode(again) == rlp.encode(block.copy(header=header))
+        assert type(again) is type(block)
+        assert again.header is header
+    made: Any = made_of(type(block.header), *block.header)
+    assert made == block.header and made.hash == block.header.hash
+
+
+def test_an_unknown_field_is_refused() -> None:
+    header = build("transfers", transactions=1).open().header
+    with pytest.raises(TypeError, match="color"):
+        changed(header, color=3)
