@@ -29,7 +29,8 @@ _UNKNOWN_SECONDS: Final = {False: 0.0002, True: 0.002}
 _LOYALTY: Final = 0.05
 """Another way must be better by this share: two ways that are alike do not alternate."""
 _TRIAL: Final = 3
-"""Blocks. In a trial only the last one counts."""
+"""Blocks. Of a trial the fastest one counts: workers have to learn, and whatever else happens on a
+machine makes blocks slower, never faster."""
 _FIRST_TRY: Final = 6
 """At this block a way is tried that promises nearly as much as the present one takes."""
 _HOPE: Final = 1.15
@@ -213,6 +214,7 @@ class Pace:
         size = _size(transactions)
         habit = self._habits.setdefault(size, _Habit())
         on_trial = habit.way is way and habit.trial > 0
+        begins = on_trial and habit.trial == _TRIAL
         if on_trial:
             habit.trial -= 1
         if way is Way.ALONE:
@@ -222,8 +224,10 @@ class Pace:
         self._patience = _FIRST_RETRY
         ratio = seconds / (sum(times) + habit.rest * len(times) or 1.0)
         for rate in {id(rate): rate for rate in rates}.values():
-            before = rate.ratios.get((size, way), ratio)
-            rate.ratios[size, way] = before + (1.0 if on_trial else _LATEST) * (ratio - before)
+            before = ratio if begins else rate.ratios.get((size, way), ratio)
+            rate.ratios[size, way] = (
+                min(before, ratio) if on_trial else before + _LATEST * (ratio - before)
+            )
 
     def note_shares(self, own: float, others: float, coordinator: float, workers: float) -> None:
         """Of a block with workers, in seconds: the runs in the coordinator and those in workers,
