@@ -160,6 +160,8 @@ def bench(
             fail(f"--without: there is no {switch!r}; there are {', '.join(SWITCHES)}")
     if without and mainnet is not None:
         fail("--without is for workloads, not for --mainnet")
+    if single and not chosen:
+        fail("--single is for workloads, not for --mainnet: name some")
     counts = _worker_counts(workers)
     side = None if backend is None else backend.value
     measurements: list[Measurement] = []

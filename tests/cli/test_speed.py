@@ -62,6 +62,10 @@ def test_bench_of_single_transactions(tmp_path: Path) -> None:
     (figures,) = json.loads(file.read_text())
     assert {"call", "estimate", "pending"} < figures["single"].keys()
     assert "single transactions" in result.output
+    folder = ["bench", "--mainnet", str(tmp_path), "--single"]
+    result = runner.invoke(app, folder)
+    assert result.exit_code == 2
+    assert "--single is for workloads" in result.output
 
 
 def test_bench_without_something_says_so(tmp_path: Path) -> None:

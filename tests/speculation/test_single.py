@@ -17,7 +17,7 @@ from parallel_evm.conformance.scenario import scenario
 from parallel_evm.speculation.single import SingleState, natively
 from parallel_evm.workloads import Workload, build
 from parallel_evm.workloads.forks import since
-from tests.strategies import outcome_of
+from tests.strategies import assemble, outcome_of
 
 SERIAL = ParallelConfig(backend="serial", translation_cache=False)
 WITHOUT_END = 10**9
@@ -104,6 +104,36 @@ def test_random_blocks_in_py_evms_loop(index: int) -> None:
 def test_many_random_blocks_in_py_evms_loop(tens: int) -> None:
     for index in range(100 + 10 * tens, 110 + 10 * tens):
         _agrees(index)
+
+
+def test_bytecode_that_is_executed_without_a_transaction() -> None:
+    """``VM.execute_bytecode``, again and again, until it is translated."""
+    workload = build("erc20", transactions=1, accounts=3)
+    # Adds up the numbers up to the first word of the data, stores and returns the sum.
+    code = assemble(
+        0, 0, "CALLDATALOAD", "loop:", "DUP1", "ISZERO", "@end", "JUMPI",
+        "DUP1", "SWAP2", "ADD", "SWAP1", 1, "SWAP1", "SUB", "@loop", "JUMP",
+        "end:", "POP", "DUP1", 7, "SSTORE", 0, "MSTORE", 32, 0, "RETURN",
+    )  # fmt: skip
+    seen = []
+    for chain in both(workload):
+        vm = chain.get_vm()
+        runs = []
+        for number in range(120):
+            computation = vm.execute_bytecode(
+                origin=b"\x01" * 20,
+                gas_price=1,
+                gas=100_000 if number % 9 else 900,
+                to=b"\x02" * 20,
+                sender=b"\x01" * 20,
+                value=0,
+                data=(number % 40).to_bytes(32, "big"),
+                code=code,
+            )
+            runs.append(tree_of(computation))
+        seen.append((runs, vm.state.get_storage(b"\x02" * 20, 7)))
+    assert seen[0] == seen[1]
+    assert {run[0] for run in seen[0][0]} == {True, False}
 
 
 def test_what_goes_wrong_in_translated_code_is_run_by_py_evm(
