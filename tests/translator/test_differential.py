@@ -13,21 +13,7 @@ from typing import Any
 import pytest
 
 from parallel_evm.conformance.programs import Programs, Rules
-
-FORKS = (
-    "frontier",
-    "homestead",
-    "spurious-dragon",
-    "byzantium",
-    "constantinople",
-    "petersburg",
-    "istanbul",
-    "berlin",
-    "london",
-    "shanghai",
-    "cancun",
-    "prague",
-)
+from tests.translator.conftest import FORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
 
