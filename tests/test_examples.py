@@ -17,3 +17,17 @@ def test_py_evm_chain() -> None:
     assert done.returncode == 0, done.stderr
     assert "20 receipts, 420000 gas" in done.stdout
     assert "fallback: None" in done.stdout
+
+
+def test_one_by_one() -> None:
+    script = EXAMPLES / "one_by_one.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--times", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the same balances" in done.stdout
+    assert "ratio " in done.stdout
