@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from eth.chains.base import MiningChain
 from eth.db.atomic import AtomicDB
 from eth.db.backends.memory import MemoryDB
@@ -37,6 +38,13 @@ SENDERS = [key.public_key.to_canonical_address() for key in KEYS]
 # In the year 2100: mining stamps a block one second after its parent, whatever the clock says.
 GENESIS_TIMESTAMP = 4_102_444_800
 LATER_TYPES = {1: "berlin", 2: "london", 3: "cancun", 4: "prague"}
+
+
+def mostly_slow(values: Iterable[str], *fast: str) -> list[Any]:
+    """Parameters of a test of which ``fast`` are enough for every day."""
+    return [
+        value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values
+    ]
 
 
 #

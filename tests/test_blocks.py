@@ -34,6 +34,7 @@ from tests.strategies import (
     contracts_of,
     hold,
     mine,
+    mostly_slow,
     open_chain,
     parallel,
     plays,
@@ -53,7 +54,9 @@ def tried(examples: int) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", PARALLEL_FORKS)
+@pytest.mark.parametrize(
+    "name", mostly_slow(PARALLEL_FORKS, "byzantium", "berlin", "london", "prague")
+)
 def test_random_blocks_in_lanes_at_random(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=1, workers=3)
@@ -222,7 +225,7 @@ def test_a_sender_who_can_pay_only_by_the_transactions_before() -> None:
 
 
 @pytest.mark.parametrize("who", ["sender", "contract", "empty", "destroyed", "created"])
-@pytest.mark.parametrize("name", ["byzantium", "shanghai", "prague"])
+@pytest.mark.parametrize("name", mostly_slow(["byzantium", "shanghai", "prague"], "prague"))
 def test_every_kind_of_coinbase(name: str, who: str) -> None:
     coinbase = {
         "sender": SENDERS[0],
@@ -356,7 +359,7 @@ def test_withdrawals() -> None:
 HOT = ("counter", "purse", "branch", "locked", "watcher", "transient", "factory", "caller")
 
 
-@pytest.mark.parametrize("name", ["byzantium", "london", "prague"])
+@pytest.mark.parametrize("name", mostly_slow(["byzantium", "london", "prague"], "london"))
 def test_hot_contracts(name: str) -> None:
     _hot(name, [contract for contract in HOT if contract in contracts_of(name)], step=1_771)
 

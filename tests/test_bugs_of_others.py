@@ -298,6 +298,7 @@ WAS = [  # what X was before the block
 ]
 
 
+@pytest.mark.slow
 def test_probes_that_nobody_had_aimed() -> None:
     """Nethermind: all targeted tests passed, and seven probes failed.
 

@@ -6,6 +6,7 @@ import pytest
 
 from parallel_evm import BlockReport, ParallelConfig, parallelize
 from parallel_evm.workloads import build
+from tests.strategies import mostly_slow
 
 SWITCHES = (
     {},
@@ -15,7 +16,9 @@ SWITCHES = (
 )
 
 
-@pytest.mark.parametrize("workload", ["transfers", "swaps", "bridge"])
+@pytest.mark.parametrize(
+    "workload", mostly_slow(["transfers", "swaps", "bridge"], "transfers", "bridge")
+)
 def test_blocks_are_the_same_with_and_without(workload: str) -> None:
     scene = build(workload, transactions=24, accounts=12, blocks=2)
     builder = scene.open()
@@ -40,7 +43,7 @@ WITH_WORKERS = (
 )
 
 
-@pytest.mark.parametrize("backend", ["thread", "process"])
+@pytest.mark.parametrize("backend", mostly_slow(["thread", "process"], "process"))
 def test_blocks_are_the_same_however_they_are_scheduled(backend: str) -> None:
     scene = build("hot-pool", transactions=24, accounts=12, blocks=2)
     builder = scene.open()

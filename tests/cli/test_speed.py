@@ -25,6 +25,7 @@ def test_demo_compares_both_ways_and_says_identical() -> None:
     assert found["hottest"]
 
 
+@pytest.mark.slow
 def test_demo_shows_a_table() -> None:
     result = runner.invoke(app, ["demo", "--txs", "6", "--backend", "serial"])
     assert result.exit_code == 0, result.output
@@ -68,6 +69,7 @@ def test_bench_of_single_transactions(tmp_path: Path) -> None:
     assert "--single is for workloads" in result.output
 
 
+@pytest.mark.slow
 def test_bench_without_something_says_so(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     arguments = ["bench", "hot-pool", "--txs", "8", "--blocks", "2", "--workers", "2"]

@@ -36,7 +36,15 @@ from parallel_evm.state.keys import BALANCE, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import EMPTY_CODE_HASH, Account, AccountSource
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, fork, since
-from tests.strategies import ETHER, KEYS, SENDERS, assemble, create_address, deploying
+from tests.strategies import (
+    ETHER,
+    KEYS,
+    SENDERS,
+    assemble,
+    create_address,
+    deploying,
+    mostly_slow,
+)
 
 DIRECT_FORKS = since("byzantium")
 PLAIN = b"\x0f" * 20
@@ -284,7 +292,9 @@ CALLED = {
 }
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize(
+    "name", mostly_slow(DIRECT_FORKS, "byzantium", "berlin", "london", "prague")
+)
 def test_calls_of_every_kind_of_account_by_every_type(name: str) -> None:
     author = Author(name)
     for to in CALLED.values():

@@ -17,7 +17,7 @@ from parallel_evm.conformance.scenario import scenario
 from parallel_evm.speculation.single import SingleState, natively
 from parallel_evm.workloads import Workload, build
 from parallel_evm.workloads.forks import since
-from tests.strategies import assemble, outcome_of
+from tests.strategies import assemble, mostly_slow, outcome_of
 
 SERIAL = ParallelConfig(backend="serial", translation_cache=False)
 WITHOUT_END = 10**9
@@ -55,7 +55,7 @@ def called(chain: Any, transaction: Any) -> Any:
         return tree_of(state.apply_transaction(SpoofTransaction(transaction, gas_price=0)))
 
 
-@pytest.mark.parametrize("fork", since("london"))
+@pytest.mark.parametrize("fork", mostly_slow(since("london"), "london", "prague"))
 def test_a_block_built_one_by_one_runs_translated_to_the_same_end(fork: str) -> None:
     workload = build("swaps", transactions=8, accounts=6, fork=fork)
     ours, stock = both(workload)
@@ -69,7 +69,7 @@ def test_a_block_built_one_by_one_runs_translated_to_the_same_end(fork: str) -> 
     assert ours.mine_block().hash == stock.mine_block().hash
 
 
-@pytest.mark.parametrize("name", ["swaps", "lending", "governance"])
+@pytest.mark.parametrize("name", mostly_slow(["swaps", "lending", "governance"], "governance"))
 def test_calls_and_estimates(name: str) -> None:
     workload = build(name, transactions=10, accounts=6)
     ours, stock = both(workload)

@@ -13,6 +13,7 @@ from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.translator.code import Code
 from parallel_evm.translator.operations import stock_name
 from parallel_evm.translator.steps import ColdCode, StepTable
+from tests.strategies import mostly_slow
 from tests.translator.conftest import ADDRESSES, FORKS
 from tests.translator.test_contracts import CONTRACTS, runtime
 from tests.translator.test_differential import PROGRAMS
@@ -36,7 +37,7 @@ def steps_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield ran
 
 
-@pytest.mark.parametrize("fork", FORKS)
+@pytest.mark.parametrize("fork", mostly_slow(FORKS, "frontier", "istanbul", "cancun", "prague"))
 def test_random_programs(lab: Any, fork: str, steps_run: list[int]) -> None:
     twins = lab.Twins(fork, NEVER)
     for seed in range(25):
