@@ -110,10 +110,12 @@ class LeanAssembly:
 
     def pack_block(self, block: Any, *args: Any, **kwargs: Any) -> BlockAPI:
         vm: Any = super()
-        if self.lean and not kwargs:
+        if not self.lean:
+            return cast(BlockAPI, vm.pack_block(block, *args, **kwargs))
+        if not kwargs:
             return cast(BlockAPI, block)  # nothing is to be set
-        packed: BlockAPI = vm.pack_block(block, *args, **kwargs)
-        return packed
+        bare = vm.pack_block(changed(block, transactions=()), *args, **kwargs)
+        return cast(BlockAPI, changed(bare, transactions=block.transactions))
 
     def finalize_block(self, block: Any) -> BlockAndMetaWitness:
         """``VM.finalize_block`` of py-evm, without the text that it makes for nobody."""

@@ -453,7 +453,7 @@ class _Flow:
         seconds = time.perf_counter() - self._clock.started
         runs = [trail.seconds for trail in self._trails]
         pace.note(choice.way, transactions, runs, seconds)
-        if self._unknown:
+        if self._unknown and self._session.recovering_cpu:  # else nobody helped
             pace.note_help(self._session.recovering_cpu / len(self._unknown))
         if choice.way is Way.ASSISTED:
             entering = max(0.0, self._judging_cpu - sum(runs))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlp.sedes.serializable import BaseSerializable
+
 
 def made_of(cls: Any, *values: Any) -> Any:
     """An ``rlp.Serializable`` of all its fields' values, which are known to be sound."""
@@ -19,5 +21,7 @@ def made_of(cls: Any, *values: Any) -> Any:
 
 def changed(original: Any, **fields: Any) -> Any:
     """``original.copy(**fields)``, with the other fields as they are instead of deep copies."""
+    if type(original).copy is not BaseSerializable.copy:  # somebody's own
+        return original.copy(**fields)
     names = original._meta.field_names
     return type(original)(**{**{name: getattr(original, name) for name in names}, **fields})

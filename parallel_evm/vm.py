@@ -319,18 +319,18 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
     state = vars(state).get("sequential_state_class", state)
     parallel_state = state
     if state.account_db_class is AccountDB:
-        bases, namespace = single_state_bases(state, engine.speculative_state(state))
+        bases, overrides = single_state_bases(state, engine.speculative_state(state))
         parallel_state = _subclass(
             state,
             bases,
             {
-                **namespace,
+                **overrides,
                 "account_db_class": engine.merkle_state,
                 "sequential_state_class": state,
                 **lean_methods(state),
             },
         )
-    namespace = {
+    namespace: dict[str, Any] = {
         "parallel_engine": engine,
         "sequential_vm_class": vm,
         "sequential_state_class": state,

@@ -55,6 +55,20 @@ def test_who_reads_debug_messages_gets_py_evms(scene, caplog: pytest.LogCaptureF
     assert hashes[0] == hashes[1]
 
 
+def test_no_transaction_is_copied_for_the_miners_own_fields(
+    scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = scene.open(parallelize(scene.chain_class, config=SERIAL))
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("a transaction was copied")
+
+    monkeypatch.setattr(type(scene.blocks[0][0]._inner), "__deepcopy__", never)
+    chain.mine_all(scene.blocks[0], extra_data=b"mine")
+    with pytest.raises(AssertionError, match="copied"):  # stock py-evm does
+        scene.open().mine_all(scene.blocks[0], extra_data=b"mine")
+
+
 def test_the_miners_own_fields_are_set(scene) -> None:
     fields = {"coinbase": b"\x0c" * 20, "extra_data": b"mine"}
     blocks = [

@@ -33,3 +33,13 @@ def test_an_unknown_field_is_refused() -> None:
     header = build("transfers", transactions=1).open().header
     with pytest.raises(TypeError, match="color"):
         changed(header, color=3)
+
+
+def test_who_copies_in_another_way_is_asked() -> None:
+    header = build("transfers", transactions=1).open().header
+
+    class Own(type(header)):  # type: ignore[misc]
+        def copy(self, *args: Any, **kwargs: Any) -> Any:
+            return super().copy(*args, **{"extra_data": b"own", **kwargs})
+
+    assert changed(Own(**header.as_dict()), gas_used=7).extra_data == b"own"

@@ -90,9 +90,9 @@ class _Expectation:
 class Expected(NamedTuple):
     """What one call is expected to touch."""
 
-    read: list[Key]
-    written: list[Key]
-    """Those that differ from call to call."""
+    varying_reads: list[Key]
+    varying_writes: list[Key]
+    """What differs from call to call."""
     bundles: list[_Bundle]
     compiled: list[_Expectation]
     """Theirs; as long as they have the same ones, the same is expected."""
@@ -104,12 +104,12 @@ class Expected(NamedTuple):
     def reads(self, more: Iterable[Key] = ()) -> frozenset[Key]:
         """The keys that it will read, and ``more``."""
         first, *others = self.compiled
-        return first.reads.union(self.read, more, *(e.reads for e in others))
+        return first.reads.union(self.varying_reads, more, *(e.reads for e in others))
 
     def writes(self, more: Iterable[Key] = ()) -> frozenset[Key]:
         """The keys that it will change, and ``more``."""
         first, *others = self.compiled
-        return first.writes.union(self.written, more, *(e.writes for e in others))
+        return first.writes.union(self.varying_writes, more, *(e.writes for e in others))
 
 
 class Known(NamedTuple):

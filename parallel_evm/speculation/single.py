@@ -4,11 +4,13 @@ Responsible for: `SingleState`, mixed into the state of a parallelized VM. What 
 state directly (``apply_transaction``, ``costless_execute_transaction``, ``estimate_gas``, which
 runs a transaction a dozen times) goes py-evm's way, but its contracts run translated.
 Talks to: the computation class that `rules.speculative_state` derived, which blocks run on, too.
-Never: has the last word. Whatever goes wrong is undone and run again as py-evm has it.
+Never: has the last word. Whatever goes wrong is undone and run again as py-evm has it; where
+py-evm finds nothing wrong, the log says so.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, cast
@@ -20,6 +22,7 @@ from parallel_evm.speculation.calls import DirectCalls, DirectState
 from parallel_evm.speculation.run import recover_sender
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
+_LOGGER: Final = logging.getLogger(__name__)
 _STOCK_TRANSACTIONS: Final = STOCK_LEGACY_TRANSACTIONS | STOCK_TYPED_TRANSACTIONS
 
 
@@ -53,10 +56,15 @@ class SingleState(DirectState):
         before = self.snapshot()
         try:
             computation: ComputationAPI = run(transaction)
-        except Exception:  # whatever it was: py-evm says what is wrong, or that nothing is
+        except Exception as error:  # whatever it was: py-evm says what is wrong, or that nothing is
             self.revert(before)
             with natively(self):
                 computation = run(transaction)
+            _LOGGER.warning(
+                "Translated code failed where py-evm does not, which ran the transaction again: %r "
+                "(a bug of parallel-evm; ParallelConfig(translate=False) avoids it)",
+                error,
+            )
         else:
             self.commit(before)
         return computation

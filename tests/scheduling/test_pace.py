@@ -7,8 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import rlp
 
+from parallel_evm import BlockReport, workloads
 from parallel_evm.scheduling.pace import Choice, Pace, Way
+from tests.strategies import parallel
 
 POOL, TOKEN = b"\xaa" * 20, b"\xbb" * 20
 
@@ -236,3 +239,17 @@ def test_what_is_certain_to_help_is_tried_first() -> None:
         seconds[workers] = pace.choose(block())
     assert seconds[2].way is Way.ASSISTED
     assert seconds[4].way is Way.TOGETHER
+
+
+@pytest.mark.parametrize("way", [Way.ALONE, Way.ASSISTED])
+def test_only_blocks_with_help_say_what_help_costs(way: Way) -> None:
+    scene = workloads.build("transfers", transactions=60, accounts=8)
+    reports: list[BlockReport] = []
+    chain_class = parallel(scene.chain_class, reports, backend="auto", way=way)
+    pace = chain_class.vm_configuration[0][1].parallel_engine._pace
+    before = pace._help
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    decoded: Any = rlp.codec.decode(rlp.encode(block), sedes=type(block))  # senders unknown
+    assert scene.open(chain_class).import_block(decoded).imported_block.hash == block.hash
+    assert (pace._help == before) is (way is Way.ALONE)
+    assert reports[0].choice is not None

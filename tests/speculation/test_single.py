@@ -88,22 +88,23 @@ def test_calls_and_estimates(name: str) -> None:
     assert mined.imported_block.hash == stock.mine_all(workload.blocks[0])[0].imported_block.hash
 
 
-def _agrees(index: int) -> None:
+def _agrees(index: int, caplog: pytest.LogCaptureFixture) -> None:
     subject = Parallel(workers=1, backend="serial", min_transactions=WITHOUT_END)
     trial = try_block(scenario(17, index), subject)
     assert trial.differences == ()
+    assert "Translated code failed" not in caplog.text
 
 
 @pytest.mark.parametrize("index", range(40))
-def test_random_blocks_in_py_evms_loop(index: int) -> None:
-    _agrees(index)
+def test_random_blocks_in_py_evms_loop(index: int, caplog: pytest.LogCaptureFixture) -> None:
+    _agrees(index, caplog)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tens", range(40))
-def test_many_random_blocks_in_py_evms_loop(tens: int) -> None:
+def test_many_random_blocks_in_py_evms_loop(tens: int, caplog: pytest.LogCaptureFixture) -> None:
     for index in range(100 + 10 * tens, 110 + 10 * tens):
-        _agrees(index)
+        _agrees(index, caplog)
 
 
 def test_bytecode_that_is_executed_without_a_transaction() -> None:
@@ -136,8 +137,8 @@ def test_bytecode_that_is_executed_without_a_transaction() -> None:
     assert {run[0] for run in seen[0][0]} == {True, False}
 
 
-def test_what_goes_wrong_in_translated_code_is_run_by_py_evm(
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_goes_wrong_in_translated_code_is_run_by_py_evm_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     workload = build("erc20", transactions=4, accounts=6)
     ours, stock = both(workload)
@@ -156,6 +157,7 @@ def test_what_goes_wrong_in_translated_code_is_run_by_py_evm(
         assert tree_of(computation) == tree_of(its_computation)
         assert block.header == expected.header
     assert len(broken) == 4
+    assert [record.getMessage().count("a bug of ours") for record in caplog.records] == [1] * 4
 
 
 def test_py_evm_has_the_last_word_in_blocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,12 +165,16 @@ def test_py_evm_has_the_last_word_in_blocks_too(monkeypatch: pytest.MonkeyPatch)
     ours, stock = both(workload)
     computation_class = ours.get_vm().state.computation_class
 
-    def breaks(cls: Any, *_: Any) -> Any:
+    broken = []
+
+    def breaks(cls: Any, state: Any, message: Any, *_: Any) -> Any:
+        broken.append(message)
         raise LookupError("a bug of ours")
 
     monkeypatch.setattr(computation_class, "apply_computation", classmethod(breaks))
     mined, *_ = ours.mine_all(workload.blocks[0])
     assert mined.imported_block.hash == stock.mine_all(workload.blocks[0])[0].imported_block.hash
+    assert len(broken) == 4
 
 
 def test_natively_is_for_as_long_as_it_says() -> None:
