@@ -27,7 +27,8 @@ from parallel_evm.scheduling.lanes import Chains, chains_of, plan, plan_with_coo
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
-from parallel_evm.speculation.run import Speculator, recover_sender, remember_sender
+from parallel_evm.speculation.run import Speculator
+from parallel_evm.speculation.senders import recover_sender, remember_sender
 from parallel_evm.speculation.single import natively
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable

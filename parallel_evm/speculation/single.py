@@ -19,7 +19,7 @@ from eth.abc import ComputationAPI, SignedTransactionAPI
 from eth.vm.state import BaseState
 
 from parallel_evm.speculation.calls import DirectCalls, DirectState
-from parallel_evm.speculation.run import recover_sender
+from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
 _LOGGER: Final = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from eth._utils.generator import CachedIterable
 from parallel_evm.errors import PoolClosedError
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties, speculative_state
-from parallel_evm.speculation.run import Speculator, ancestors, recover_sender
+from parallel_evm.speculation.run import Speculator, ancestors
+from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.workers.session import BlockJob, Task
 

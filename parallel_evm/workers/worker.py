@@ -24,7 +24,8 @@ from eth._utils.generator import CachedIterable
 
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.speculation.rules import speculative_state
-from parallel_evm.speculation.run import Speculator, ancestors, recover_sender, remember_sender
+from parallel_evm.speculation.run import Speculator, ancestors
+from parallel_evm.speculation.senders import recover_sender, remember_sender
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.guarded import HotSlots

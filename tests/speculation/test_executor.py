@@ -30,7 +30,8 @@ from parallel_evm.speculation.calls import message_of
 from parallel_evm.speculation.executor import Irregular, fork_of
 from parallel_evm.speculation.result import Outcome, Speculation
 from parallel_evm.speculation.rules import speculative_state
-from parallel_evm.speculation.run import Speculator, recover_sender
+from parallel_evm.speculation.run import Speculator
+from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.keys import BALANCE, LIFE, NONCE
 from parallel_evm.state.recorder import Observations

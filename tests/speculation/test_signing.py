@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallel_evm.speculation.bloom import bloom_of
-from parallel_evm.speculation.run import recover_sender
+from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.speculation.signing import message_for_signing
 from parallel_evm.workloads.forks import FORKS, fork, since
 

@@ -1,0 +1,60 @@
+"""Who sent a transaction: recovery of the address from the signature, once for all.
+
+Responsible for: `recover_sender`, and for telling py-evm's transaction what was found.
+Talks to: coincurve; `signing`, for what was signed.
+Never: decides what is no signature: py-evm's slower way has the last word.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coincurve import PublicKey
+
+from parallel_evm.hashing import keccak
+from parallel_evm.speculation.signing import message_for_signing
+
+
+def recover_sender(transaction: Any) -> bytes | None:
+    """The sender, with the signature checked once for all; None when there is none.
+
+    A sender that was found is remembered by the transaction (py-evm's own cache), and its
+    signature check becomes a no-op: recovery succeeded, so the check would.
+    """
+    known = transaction.__dict__.get("sender")
+    if known is None:
+        try:
+            known = _recover(transaction)
+        except Exception:
+            try:  # the slow way has the last word on what is no signature
+                known = transaction.sender
+            except Exception:
+                return None
+    remember_sender(transaction, known)
+    return bytes(known)
+
+
+def remember_sender(transaction: Any, sender: bytes) -> None:
+    """Put a sender that was recovered elsewhere into the transaction."""
+    for signed in (transaction, getattr(transaction, "_inner", None)):
+        if type(signed).__module__.startswith("eth.vm.forks."):
+            signed.__dict__["sender"] = sender
+            signed.__dict__["check_signature_validity"] = _checked
+
+
+def _checked() -> None:
+    """Stands where py-evm would recover the signature a second time."""
+
+
+def _recover(transaction: Any) -> bytes:
+    recovery_id = transaction.y_parity
+    if recovery_id not in (0, 1):
+        raise ValueError("not a recovery id")
+    signature = (
+        transaction.r.to_bytes(32, "big")
+        + transaction.s.to_bytes(32, "big")
+        + bytes((recovery_id,))
+    )
+    digest = keccak(message_for_signing(transaction))
+    key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+    return keccak(key.format(compressed=False)[1:])[12:]
