@@ -30,7 +30,6 @@ from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth.validation import validate_length_lte
 from eth.vm.base import VM
-from eth.vm.forks.berlin.receipts import TypedReceipt
 from eth.vm.forks.berlin.transactions import TypedTransaction
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.interrupt import EVMMissingData
@@ -38,9 +37,10 @@ from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm.hashing import keccak
+from parallel_evm.merkle.index import index_trie
 from parallel_evm.merkle.nodes import node_of, number_item
-from parallel_evm.merkle.update import index_trie
 from parallel_evm.rlp_objects import changed
+from parallel_evm.speculation.stock import STOCK_TYPED_TRANSACTIONS
 
 REPLACED: Final = (
     "_assign_block_rewards",
@@ -54,8 +54,10 @@ where all of them are py-evm's."""
 
 
 _STOCK_HASH: Final = TypedTransaction.hash
-_STOCK_TYPE_BYTES: Final = (TypedTransaction._type_byte, TypedReceipt._type_byte)
-"""Cached properties, found again by identity: what they keep may be given to them."""
+"""A cached property, found again by identity: what it keeps may be given to it."""
+_WRAPPERS: Final = frozenset(STOCK_TYPED_TRANSACTIONS) | frozenset(
+    cast(Any, wrapper).receipt_builder.typed_receipt_class for wrapper in STOCK_TYPED_TRANSACTIONS
+)
 
 
 class LeanAssembly:
@@ -190,9 +192,12 @@ def _validate_block(
 
 
 def _encoded(item: Any) -> bytes:
-    """``item.encode()``, with the type byte of EIP-2718 given, which py-evm is slow to make."""
-    if getattr(type(item), "_type_byte", None) in _STOCK_TYPE_BYTES:
-        vars(item)["_type_byte"] = bytes((item.type_id,))
+    """``item.encode()``, which rlp remembers of whatever was decoded, and `Ledger` of receipts."""
+    kind = type(item)
+    if kind in _WRAPPERS:  # of EIP-2718
+        content: bytes | None = vars(item._inner).get("_cached_rlp")
+        if content is not None:
+            return bytes((item.type_id,)) + content
     encoded: bytes = item.encode()
     return encoded
 

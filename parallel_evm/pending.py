@@ -19,7 +19,7 @@ from eth.abc import BlockAPI, ComputationAPI, ReceiptAPI, SignedTransactionAPI
 from eth.chains.base import MiningChain
 from eth.db.chain import ChainDB
 
-from parallel_evm.merkle.update import add_to_index_trie
+from parallel_evm.merkle.index import add_to_index_trie
 from parallel_evm.rlp_objects import changed
 from parallel_evm.speculation.stock import STOCK_VMS
 

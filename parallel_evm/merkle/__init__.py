@@ -7,9 +7,10 @@ Never: writes, except for `account_db`, whose `persist` is the one place where a
 """
 
 from parallel_evm.merkle.codec import decode_account, decode_slot, encode_account, encode_slot
+from parallel_evm.merkle.index import add_to_index_trie, index_trie
 from parallel_evm.merkle.nodes import NodeSource
 from parallel_evm.merkle.read import lookup
-from parallel_evm.merkle.update import TrieUpdate, add_to_index_trie, index_trie, update
+from parallel_evm.merkle.update import TrieUpdate, update
 
 __all__ = [
     "NodeSource",

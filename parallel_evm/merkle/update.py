@@ -1,6 +1,6 @@
 """Changing many keys of a trie at once, from the leaves up.
 
-Responsible for: `update`, `index_trie` and `add_to_index_trie`.
+Responsible for: `update`.
 Talks to: a `NodeSource`, for the nodes on the way to a changed key and no others.
 Never: encodes or hashes a node that the new trie does not keep.
 
@@ -12,7 +12,7 @@ stays.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from eth.constants import BLANK_ROOT_HASH
@@ -69,28 +69,6 @@ def update(source: NodeSource, root: bytes, changes: Mapping[bytes, bytes]) -> T
     old = BLANK if root == BLANK_ROOT_HASH else batch.fetch(root, 0)
     new = batch.apply_one(old, 0, 0) if len(keys) == 1 else batch.apply(old, 0, len(keys), 0)
     return TrieUpdate(root, {}) if new == old else batch.finish(new)
-
-
-def index_trie(items: Sequence[bytes]) -> TrieUpdate:
-    """Return the trie of a block's transactions, receipts or withdrawals, given as encoded.
-
-    The key of an item is the RLP of its index. Equal to `eth.db.trie.make_trie_root_and_nodes`.
-    """
-    changes = {_index_key(index): item for index, item in enumerate(items)}
-    return update(_no_nodes, BLANK_ROOT_HASH, changes)
-
-
-def add_to_index_trie(source: NodeSource, root: bytes, index: int, item: bytes) -> TrieUpdate:
-    """The same for one more item. `TrieUpdate.nodes` are the new nodes only."""
-    return update(source, root, {_index_key(index): item})
-
-
-def _index_key(index: int) -> bytes:
-    return string_item(index.to_bytes((index.bit_length() + 7) // 8, "big"))
-
-
-def _no_nodes(digest: bytes) -> bytes:
-    raise KeyError(digest)
 
 
 class _Batch:

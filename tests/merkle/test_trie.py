@@ -301,7 +301,7 @@ class Encoded(bytes):
         return bytes(self)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 15, 16, 17, 127, 128, 129, 255, 256, 257, 300])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 15, 16, 17, 127, 128, 129, 255, 256, 257, 300, 1500])
 @pytest.mark.parametrize("largest", [1, 20, 40, 700])
 def test_index_trie_equals_py_evm(count: int, largest: int) -> None:
     dice = random.Random(count * largest)
