@@ -9,6 +9,8 @@ needs the first, this package the second) it settles for the one that takes four
 long for the 64 bytes of a mapping slot.
 """
 
+from functools import lru_cache
+
 from eth_hash.auto import keccak as eth_hash_keccak
 from eth_hash.utils import get_backend_in_environment, load_backend
 from sha3 import keccak_256
@@ -18,6 +20,12 @@ def keccak(data: bytes) -> bytes:
     """Return the Keccak-256 of `data`, 32 bytes (as Ethereum has it, which is not SHA3-256)."""
     digest: bytes = keccak_256(data).digest()
     return digest
+
+
+@lru_cache(maxsize=1 << 15)
+def trie_key(key: bytes) -> bytes:
+    """The same of an address or a slot, which come again and again."""
+    return keccak(key)
 
 
 def use_fast_keccak() -> None:

@@ -27,6 +27,11 @@ def test_keccak() -> None:
     assert hashing.keccak(data) == pycryptodome.keccak256(data)
 
 
+def test_the_keys_of_tries_are_hashed_alike_again_and_again() -> None:
+    for key in (b"\x01" * 20, bytes(32), b""):
+        assert hashing.trie_key(key) == hashing.trie_key(key) == hashing.keccak(key)
+
+
 def test_py_evm_holds_the_object_that_is_changed() -> None:
     assert hashing.eth_hash_keccak is eth_hash.auto.keccak is eth.db.account.keccak
 

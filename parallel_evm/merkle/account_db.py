@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
@@ -19,15 +19,17 @@ from eth.vm.interrupt import MissingAccountTrieNode
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
-from parallel_evm.hashing import keccak
+from parallel_evm.hashing import trie_key
 from parallel_evm.merkle.codec import encode_account, encode_slot
 from parallel_evm.merkle.source import TrieSource, TrieSources, missing_in_storage
 from parallel_evm.merkle.update import update
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
-from parallel_evm.state.keys import EPOCH
+from parallel_evm.state.keys import CODE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Account
+
+_NEW: Final = Account(0, 0, EMPTY_SHA3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class MerkleState(FlatState):
             # py-evm does not touch the trie to delete what is not there, and a partial trie may
             # lack the nodes on the way.
             if value or made is not None or (not wiped and self.source.slot(address, slot)):
-                trie_changes[keccak(slot.to_bytes(32, "big"))] = encode_slot(value)
+                trie_changes[trie_key(slot.to_bytes(32, "big"))] = encode_slot(value)
         if trie_changes:
             try:
                 result = update(self._node, root, trie_changes)
@@ -120,6 +122,7 @@ class MerkleState(FlatState):
         Older checkpoints can no longer be discarded, as in py-evm.
         """
         effects = self.effects
+        cells = effects.cells
         source = self.source
         accounts: dict[bytes, Account | None] = {}
         storage_roots: dict[bytes, bytes] = {}
@@ -132,16 +135,23 @@ class MerkleState(FlatState):
                 storage_roots[address] = new_storage_root
             else:
                 new_storage_root = storage_root
-            if self.exists(address) or new_storage_root != BLANK_ROOT_HASH:
-                after = Account(self.nonce(address), self.balance(address), self.code_hash(address))
+            if cells.get((address, LIFE), before is not None) or (
+                new_storage_root != BLANK_ROOT_HASH
+            ):
+                nonce, balance, code_hash = before or _NEW
+                after = Account(
+                    cells.get((address, NONCE), nonce),
+                    balance + effects.deltas.get(address, 0),
+                    cells.get((address, CODE), code_hash),
+                )
                 if after != before or new_storage_root != storage_root:
                     accounts[address] = after
-                    trie_changes[keccak(address)] = encode_account(
+                    trie_changes[trie_key(address)] = encode_account(
                         after.nonce, after.balance, new_storage_root, after.code_hash
                     )
             elif before is not None:
                 accounts[address] = None
-                trie_changes[keccak(address)] = b""
+                trie_changes[trie_key(address)] = b""
         root = source.root
         if trie_changes:
             try:
@@ -218,7 +228,8 @@ class MerkleState(FlatState):
         slots: dict[bytes, set[int]] = {}
         for observations in self._witnessed:
             for address, _ in observations.cells:
-                slots.setdefault(address, set())
+                if address not in slots:
+                    slots[address] = set()
             for address, seen in observations.slots.items():
                 slots.setdefault(address, set()).update(seen)
             for address, ranges in observations.ranges.items():

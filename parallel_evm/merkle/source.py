@@ -18,7 +18,7 @@ from eth.vm.interrupt import MissingAccountTrieNode, MissingBytecode, MissingSto
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
-from parallel_evm.hashing import keccak
+from parallel_evm.hashing import trie_key
 from parallel_evm.merkle.codec import decode_account, decode_slot
 from parallel_evm.merkle.read import lookup
 from parallel_evm.state.base import CachedSource, Changes
@@ -59,7 +59,7 @@ class TrieSource(CachedSource):
     def load_account(self, address: bytes) -> Account | None:
         validate_canonical_address(Address(address), title="Storage Address")
         try:
-            encoded = lookup(self.node, self.root, keccak(address))
+            encoded = lookup(self.node, self.root, trie_key(address))
         except MissingTrieNode as missing:
             raise MissingAccountTrieNode(*missing.args) from missing
         if not encoded:
@@ -81,7 +81,7 @@ class TrieSource(CachedSource):
         if root == BLANK_ROOT_HASH:
             return 0
         try:
-            return decode_slot(lookup(self.node, root, keccak(slot.to_bytes(32, "big"))))
+            return decode_slot(lookup(self.node, root, trie_key(slot.to_bytes(32, "big"))))
         except MissingTrieNode as missing:
             raise missing_in_storage(missing, root, address) from missing
 
