@@ -34,7 +34,7 @@ from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
-from parallel_evm.workers.local import RuleBook, new_speculator
+from parallel_evm.workers.local import RuleBook, SerialSession, new_speculator
 from parallel_evm.workers.session import BlockJob, Pool, Session, Task
 
 BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
@@ -141,7 +141,7 @@ def execute(
     clock.roots = time.perf_counter() - rooting
     flow.note_pace()
     ledger = flow.ledger
-    result = ledger.header(), tuple(ledger.receipts), tuple(ledger.computations)
+    result = ledger.header(), tuple(ledger.receipts()), tuple(ledger.computations)
     return result, flow.report(
         backend, None if choice is None else str(choice)
     ) if wants_report else None
@@ -218,6 +218,9 @@ class _Flow:
         self._unknown: frozenset[int] = frozenset()
         """Transactions whose senders the session was asked for."""
         self._trails = [Trail() for _ in job.transactions]
+        self._alone = isinstance(session, SerialSession)
+        """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with
+        a state root.)"""
         self._own: Speculator | None = None
         self._failed = 0
         self._given_up: str | None = None
@@ -232,7 +235,8 @@ class _Flow:
         transactions = self._job.transactions
         self._senders = [vars(transaction).get("sender") for transaction in transactions]
         unknown = [index for index, sender in enumerate(self._senders) if sender is None]
-        # Those that are needed first are recovered here, while the workers see to the others.
+        # Those that are needed first are recovered here, while the workers see to the others; all,
+        # where there are none: one after the other is faster than each before its transaction.
         mine = frozenset(unknown[: self._own_senders(len(unknown))])
         self._session.ask_senders([index for index in unknown if index not in mine])
         self._recover(mine)
@@ -244,7 +248,9 @@ class _Flow:
 
     def _own_senders(self, unknown: int) -> int:
         """How many of the ``unknown`` senders to recover here, where workers do the others."""
-        if self._pace is None or self._way is None or self._way is Way.ALONE or not unknown:
+        if self._alone:
+            return unknown
+        if self._pace is None or self._way is None or not unknown:
             return 0
         transactions = self._job.transactions
         return self._pace.own_senders(self._way, transactions, unknown, self._workers - 1)
@@ -362,33 +368,36 @@ class _Flow:
         for index, transaction in enumerate(self._job.transactions):
             if not self.ledger.admits(transaction):
                 self._run_natively(index)
-                continue
-            if self.committed.effects is not self._written and self._way is not Way.ALONE:
+            elif self._alone:
+                self._run_here(index)
+            elif self.committed.effects is not self._written:
                 # A customised VM made a state root between two transactions. What the block has
-                # written is in the tries now, where the judge does not look. (Before Byzantium
-                # every VM does; such blocks run alone, and there is nothing to judge.)
+                # written is in the tries now, where the judge does not look.
                 self._give_up("a state root was made between transactions")
                 self._run_here(index)
-                continue
-            if index in self._mine:
+            elif index in self._mine:
                 self._session.take_in()
                 self._run_here(index)
-                continue
-            waiting = time.perf_counter()
-            speculation = self._session.result(index)
-            self._clock.speculate += time.perf_counter() - waiting
-            if speculation is not None:
-                trail = self._trails[index]
-                trail.attempts += 1
-                if speculation.outcome is not None and self._judge.holds(speculation):
-                    trail.worker = speculation.worker
-                    self._judge.accept(speculation)
-                    self._enter(speculation)
-                    self._learn_of_hot_slots(speculation)
-                    continue
-                self._send_back(index, speculation)
-            self._run_here(index)
+            else:
+                self._judge_or_run(index)
         self._judging_cpu = time.thread_time() - started
+
+    def _judge_or_run(self, index: int) -> None:
+        """Take over what somebody speculated, where it holds."""
+        waiting = time.perf_counter()
+        speculation = self._session.result(index)
+        self._clock.speculate += time.perf_counter() - waiting
+        if speculation is not None:
+            trail = self._trails[index]
+            trail.attempts += 1
+            if speculation.outcome is not None and self._judge.holds(speculation):
+                trail.worker = speculation.worker
+                self._judge.accept(speculation)
+                self._enter(speculation)
+                self._learn_of_hot_slots(speculation)
+                return
+            self._send_back(index, speculation)
+        self._run_here(index)
 
     def _send_back(self, index: int, speculation: Speculation) -> None:
         judge = self._judge
@@ -493,7 +502,7 @@ class _Flow:
             transactions=TransactionReports(
                 tuple(self._job.transactions),  # the caller's list may change before the first look
                 self._trails,
-                gas_used=[receipt.gas_used for receipt in self.ledger.receipts],
+                gas_used=[receipt.gas_used for receipt in self.ledger.receipts()],
                 statuses=[bool(outcome.is_success) for outcome in self.ledger.computations],
             ),
         )

@@ -53,11 +53,10 @@ from eth.vm.opcode_values import STOP
 
 from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.calls import message_of
+from parallel_evm.speculation.fields import Fields, fields_of
 from parallel_evm.speculation.logs import encode_logs
 from parallel_evm.speculation.result import LogEntry, Outcome
 from parallel_evm.speculation.stock import (
-    STOCK_LEGACY_TRANSACTIONS,
-    STOCK_TYPED_TRANSACTIONS,
     STOCK_VMS,
     state_runs_stock_rules,
     stock_base,
@@ -140,21 +139,13 @@ def fork_of(state_class: Any) -> Fork | None:
 class _Order:
     """A transaction whose fields have been checked, as far as they can be without a state."""
 
-    signed: Any
-    """py-evm's transaction, without the wrapper of a typed one."""
-    type_id: int
-    sender: bytes
-    to: bytes
-    value: int
-    data: bytes
-    nonce: int
-    gas: int
+    fields: Fields
+    sender: Any
     gas_for_message: int
-    highest_price: int
-    """Wei per gas that the sender pays at most."""
-    priority: int
-    """Wei per gas of it that may go to the coinbase, at most."""
-    access_list: Iterable[Any]
+    price: int
+    """Wei per gas that the sender pays."""
+    tip: int
+    """Wei per gas of it that goes to the coinbase."""
 
 
 class Executor:
@@ -165,6 +156,8 @@ class Executor:
         self._state = state
         self._fork = fork
         self._coinbase = state.coinbase
+        self._gas_for_data: dict[tuple[type, int, int, bool], int] = {}
+        self._base_fee = state.execution_context.base_fee_per_gas if fork.has_base_fee else 0
 
     def run(self, transaction: Any, sender: bytes) -> Outcome:
         """``state.apply_transaction(transaction)``, reduced to its outcome.
@@ -175,123 +168,107 @@ class Executor:
         state = self._state
         view: FlatState = state._account_db
         order = self._checked(transaction, sender)
-        base_fee = state.execution_context.base_fee_per_gas if self._fork.has_base_fee else 0
-        if order.highest_price < base_fee:
-            raise Irregular
-        # EIP-1559: what of the price is left when the base fee is burned goes to the coinbase.
-        tip = min(order.highest_price - base_fee, order.priority)
-        price = base_fee + tip
-        self._buy(view, order, price)
+        self._buy(view, order)
+        fields = order.fields
+        to = fields.to
         refund = 0
-        if order.type_id == SET_CODE_TRANSACTION_TYPE:
-            refund = state.process_set_code_authorizations(order.signed)
-        if order.to == CREATE_CONTRACT_ADDRESS:
-            return self._create(view, order, price, tip)
-        code, is_delegated = self._code_at(view, order.to)
-        self._warm_up(view, order, order.to)
-        if not code and order.to not in state.computation_class.get_precompiles():
-            return self._transfer(view, order, price, tip, refund)
+        if fields.type_id == SET_CODE_TRANSACTION_TYPE:
+            refund = state.process_set_code_authorizations(fields.signed)
+        if to == CREATE_CONTRACT_ADDRESS:
+            return self._create(view, order)
+        code, is_delegated = self._code_at(view, to)
+        self._warm_up(view, order, to)
+        if not code and to not in state.computation_class.get_precompiles():
+            return self._transfer(view, order, refund)
         message = message_of(
             order.gas_for_message,
-            order.to,
+            to,
             sender,
-            order.value,
-            order.data,
+            fields.value,
+            fields.data,
             code,
             is_delegation=is_delegated,
             refund=refund,
         )
-        computation = state.computation_class.apply_message(
-            state, message, self._context(order, price)
-        )
-        return self._finish(view, order, price, tip, computation)
+        computation = state.computation_class.apply_message(state, message, self._context(order))
+        return self._finish(view, order, computation)
 
     #
     # Checks
     #
     def _checked(self, transaction: Any, sender: bytes) -> _Order:
         """All that ``transaction.validate()`` checks, of any type: rather more than less."""
-        kind = type(transaction)
-        if kind in STOCK_LEGACY_TRANSACTIONS:
-            signed, type_id = transaction, 0
-            v = signed.v
-            highest_price = priority = signed.gas_price
-            access_list: Iterable[Any] = ()
-            if type(v) is not int or not (v == 27 or v == 28 or 35 <= v <= UINT_256_MAX):
-                raise Irregular
-        elif kind in STOCK_TYPED_TRANSACTIONS:
-            signed = transaction._inner
-            type_id = transaction.type_id
-            highest_price, priority = signed.max_fee_per_gas, signed.max_priority_fee_per_gas
-            access_list = signed.access_list
-            parity = signed.y_parity
-            if (
-                self._fork.types.get(type(signed)) != type_id
-                or type(parity) is not int
-                or not 0 <= parity <= 1
-                or not _is_word(signed.chain_id)
-            ):
-                raise Irregular
-            if type_id == SET_CODE_TRANSACTION_TYPE:
-                _must_be_valid(signed)
-            if access_list:
-                _check_access_list(access_list)
-        else:
+        fields = fields_of(transaction)
+        if fields is None:
             raise Irregular
-        to, value, data = signed.to, signed.value, signed.data
-        nonce, gas = signed.nonce, signed.gas
+        signed, type_id, nonce, gas, to, value, data, v, r, s, highest, priority, chain_id, _ = (
+            fields
+        )
         if not (
             type(data) is bytes
             and type(to) is bytes
             and (len(to) == 20 or to == CREATE_CONTRACT_ADDRESS)
-            and type(nonce) is int
+            and int is type(nonce) is type(gas) is type(value) is type(v) is type(r) is type(s)
+            and int is type(highest) is type(priority) is type(chain_id)
             and 0 <= nonce < UINT_64_MAX
-            and _is_word(gas)
-            and _is_word(value)
-            and _is_word(highest_price)
-            and _is_word(priority)
-            and _is_word(signed.r)
-            and _is_word(signed.s)
-            and 0 < signed.r < SECPK1_N
-            and 0 < signed.s <= _HIGHEST_S
+            and 0 <= gas <= UINT_256_MAX
+            and 0 <= value <= UINT_256_MAX
+            and 0 <= highest <= UINT_256_MAX
+            and 0 <= priority <= UINT_256_MAX
+            and 0 <= chain_id <= UINT_256_MAX
+            and 0 < r < SECPK1_N
+            and 0 < s <= _HIGHEST_S
         ):
             raise Irregular
-        gas_for_message = gas - signed.get_intrinsic_gas()
-        if gas_for_message < 0:
+        if not type_id:
+            if not (v == 27 or v == 28 or 35 <= v <= UINT_256_MAX):
+                raise Irregular
+        else:
+            if self._fork.types.get(type(signed)) != type_id or not 0 <= v <= 1:
+                raise Irregular
+            if type_id == SET_CODE_TRANSACTION_TYPE:
+                _must_be_valid(signed)
+            if fields.access_list:
+                _check_access_list(fields.access_list)
+        gas_for_message = gas - self._intrinsic_gas(fields)
+        base_fee = self._base_fee
+        if gas_for_message < 0 or highest < base_fee:
             raise Irregular
-        return _Order(
-            signed,
-            type_id,
-            sender,
-            to,
-            value,
-            data,
-            nonce,
-            gas,
-            gas_for_message,
-            highest_price,
-            priority,
-            access_list,
-        )
+        # EIP-1559: what of the price is left when the base fee is burned goes to the coinbase.
+        tip = min(highest - base_fee, priority)
+        return _Order(fields, sender, gas_for_message, base_fee + tip, tip)
 
-    def _buy(self, view: FlatState, order: _Order, price: int) -> None:
+    def _intrinsic_gas(self, fields: Fields) -> int:
+        """``get_intrinsic_gas()``. It depends on how many bytes of data are zeros, and of the rest
+        on no more than is asked here."""
+        signed, data = fields.signed, fields.data
+        if fields.access_list or fields.type_id == SET_CODE_TRANSACTION_TYPE:
+            return int(signed.get_intrinsic_gas())
+        key = type(signed), len(data), data.count(0), not fields.to
+        gas = self._gas_for_data.get(key)
+        if gas is None:
+            gas = self._gas_for_data[key] = signed.get_intrinsic_gas()
+        return gas
+
+    def _buy(self, view: FlatState, order: _Order) -> None:
         """Check that the sender can pay, and take what the gas costs."""
-        sender, gas = order.sender, order.gas
-        cost = gas * price
-        highest_cost = gas * order.highest_price
-        if order.type_id == BLOB_TX_TYPE:
-            blob_gas, blob_price = self._blobs(order.signed)
+        fields, sender = order.fields, order.sender
+        gas = fields.gas
+        cost = gas * order.price
+        highest_cost = gas * fields.highest_price
+        if fields.type_id == BLOB_TX_TYPE:
+            blob_gas, blob_price = self._blobs(fields.signed)
             cost += blob_gas * blob_price
-            highest_cost += blob_gas * order.signed.max_fee_per_blob_gas
-        needed = cost + order.value
-        if self._fork.checks_highest_fee:
-            needed = max(needed, highest_cost)
-        if not view.at_least(sender, needed) or view.nonce(sender) != order.nonce:
+            highest_cost += blob_gas * fields.signed.max_fee_per_blob_gas
+        needed = cost + fields.value
+        if self._fork.checks_highest_fee and highest_cost > needed:
+            needed = highest_cost
+        if not view.at_least(sender, needed) or view.nonce(sender) != fields.nonce:
             raise Irregular
         # The view is fresh, and nothing goes back to before this: no need for its log.
         effects = view.effects
         effects.deltas[sender] = -cost
-        effects.cells[sender, NONCE] = order.nonce + 1
+        effects.cells[sender, NONCE] = fields.nonce + 1
         effects.cells[sender, LIFE] = True
 
     def _blobs(self, signed: Any) -> tuple[int, int]:
@@ -327,35 +304,33 @@ class Executor:
         """EIP-2929 and EIP-2930."""
         if not self._fork.warms:
             return
-        view.mark_address_warm(order.sender)  # type: ignore[arg-type]
-        view.mark_address_warm(recipient)
-        for address, slots in order.access_list:
+        view.begin_warm(order.sender, recipient)
+        for address, slots in order.fields.access_list:
             view.mark_address_warm(address)
             for slot in slots:
                 view.mark_storage_warm(address, slot)
 
-    def _context(self, order: _Order, price: int) -> Any:
-        context = self._state.transaction_context_class(gas_price=price, origin=order.sender)
-        if order.type_id == BLOB_TX_TYPE:
-            context._blob_versioned_hashes = order.signed.blob_versioned_hashes
+    def _context(self, order: _Order) -> Any:
+        context = self._state.transaction_context_class(gas_price=order.price, origin=order.sender)
+        if order.fields.type_id == BLOB_TX_TYPE:
+            context._blob_versioned_hashes = order.fields.signed.blob_versioned_hashes
         return context
 
     #
     # The message
     #
-    def _transfer(
-        self, view: FlatState, order: _Order, price: int, tip: int, refund: int
-    ) -> Outcome:
+    def _transfer(self, view: FlatState, order: _Order, refund: int) -> Outcome:
         """Nothing to run: the value moves, and the recipient has been touched."""
-        to: Any = order.to
+        to, value = order.fields.to, order.fields.value
         if self._fork.warms_coinbase:
-            view.mark_address_warm(self._coinbase)
-        view.touch_account(to)
-        if order.value:
-            view.effects.deltas[order.sender] -= order.value
-            view.delta_balance(to, order.value)
+            view.begin_warm(self._coinbase)
+        if value:
+            view.effects.deltas[order.sender] -= value
+            view.credit(to, value)
+        else:
+            view.touch_account(to)
         gas_left = order.gas_for_message
-        floor = self._settle(view, order, price, tip, gas_left, refund)
+        floor = self._settle(view, order, gas_left, refund)
         _clear(view, (self._coinbase, to))
         return Outcome(
             _error=None,
@@ -374,10 +349,10 @@ class Executor:
             bloom=0,
         )
 
-    def _create(self, view: FlatState, order: _Order, price: int, tip: int) -> Outcome:
+    def _create(self, view: FlatState, order: _Order) -> Outcome:
         state = self._state
-        sender: Any = order.sender
-        address = generate_contract_address(sender, order.nonce)
+        fields, sender = order.fields, order.sender
+        address = generate_contract_address(sender, fields.nonce)
         self._warm_up(view, order, address)
         if view.account_has_code_or_nonce(address):
             raise Irregular
@@ -385,42 +360,35 @@ class Executor:
             order.gas_for_message,
             CREATE_CONTRACT_ADDRESS,
             sender,
-            order.value,
+            fields.value,
             b"",
-            order.data,
+            fields.data,
             create_address=address,
         )
         computation = state.computation_class.apply_create_message(
-            state, message, self._context(order, price)
+            state, message, self._context(order)
         )
-        return self._finish(view, order, price, tip, computation)
+        return self._finish(view, order, computation)
 
     #
     # After the message
     #
-    def _settle(
-        self,
-        view: FlatState,
-        order: _Order,
-        price: int,
-        tip: int,
-        gas_left: int,
-        refund: int,
-    ) -> int:
+    def _settle(self, view: FlatState, order: _Order, gas_left: int, refund: int) -> int:
         """Give back what was not used, pay the coinbase. Returns the extra gas for data."""
-        used = order.gas - gas_left
+        fields = order.fields
+        used = fields.gas - gas_left
         refunded = min(refund, used // self._fork.refund_quotient)
-        floor = self._fork.extra_gas_for_data(order.signed, used, refunded)
-        back = (refunded + gas_left - floor) * price
-        if back:
-            view.delta_balance(order.sender, back)  # type: ignore[arg-type]
+        floor = self._fork.extra_gas_for_data(fields.signed, used, refunded)
+        back = (refunded + gas_left - floor) * order.price
+        if back > 0:
+            view.credit(order.sender, back)
+        elif back:
+            view.delta_balance(order.sender, back)
         # Also where the fee is zero: the coinbase is touched (EIP-161).
-        view.delta_balance(self._coinbase, (used - refunded + floor) * tip)
+        view.credit(self._coinbase, (used - refunded + floor) * order.tip)
         return floor
 
-    def _finish(
-        self, view: FlatState, order: _Order, price: int, tip: int, computation: Any
-    ) -> Outcome:
+    def _finish(self, view: FlatState, order: _Order, computation: Any) -> Outcome:
         tree = _CallTree()
         tree.visit(computation, computation.is_error)
         tree.logs.sort()
@@ -429,7 +397,7 @@ class Executor:
         refund = computation.msg.refund + tree.refund
         refund += self._fork.refund_for_destroying * len(deleted)
         gas_left = computation.get_gas_remaining()
-        floor = self._settle(view, order, price, tip, gas_left, refund)
+        floor = self._settle(view, order, gas_left, refund)
         for account in deleted:
             view.delete_account(account)
         tree.touched[self._coinbase] = None

@@ -1,17 +1,19 @@
 """Who sent a transaction: recovery of the address from the signature, once for all.
 
 Responsible for: `recover_sender`, and for telling py-evm's transaction what was found.
-Talks to: coincurve; `signing`, for what was signed.
+Talks to: coincurve; `fields`; `signing`, for what was signed.
 Never: decides what is no signature: py-evm's slower way has the last word.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from coincurve import PublicKey
 
 from parallel_evm.hashing import keccak
+from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.signing import message_for_signing
 
 
@@ -37,9 +39,16 @@ def recover_sender(transaction: Any) -> bytes | None:
 def remember_sender(transaction: Any, sender: bytes) -> None:
     """Put a sender that was recovered elsewhere into the transaction."""
     for signed in (transaction, getattr(transaction, "_inner", None)):
-        if type(signed).__module__.startswith("eth.vm.forks."):
-            signed.__dict__["sender"] = sender
-            signed.__dict__["check_signature_validity"] = _checked
+        kind: Any = type(signed)
+        if _is_py_evms(kind):
+            known = vars(signed)
+            known["sender"] = sender
+            known["check_signature_validity"] = _checked
+
+
+@lru_cache(maxsize=64)
+def _is_py_evms(kind: type) -> bool:
+    return kind.__module__.startswith("eth.vm.forks.")
 
 
 def _checked() -> None:
@@ -47,14 +56,15 @@ def _checked() -> None:
 
 
 def _recover(transaction: Any) -> bytes:
-    recovery_id = transaction.y_parity
-    if recovery_id not in (0, 1):
+    fields = fields_of(transaction)
+    if fields is None:
+        parity, r, s = transaction.y_parity, transaction.r, transaction.s
+    else:
+        parity = fields.v if fields.type_id else fields.signed.y_parity
+        r, s = fields.r, fields.s
+    if parity not in (0, 1):
         raise ValueError("not a recovery id")
-    signature = (
-        transaction.r.to_bytes(32, "big")
-        + transaction.s.to_bytes(32, "big")
-        + bytes((recovery_id,))
-    )
-    digest = keccak(message_for_signing(transaction))
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))
+    digest = keccak(message_for_signing(transaction, fields))
     key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
     return keccak(key.format(compressed=False)[1:])[12:]

@@ -218,6 +218,15 @@ class FlatState(AccountDatabaseAPI):
             validate_uint256(self.source.balance(address) + total, title="Account Balance")
         self._set_delta(address, total)
 
+    def credit(self, address: Address, amount: int) -> None:
+        """`delta_balance` by what is not negative, and never undone."""
+        deltas = self.effects.deltas
+        total = deltas.get(address, 0) + amount
+        if not self.source.below(address, UINT_256_MAX + 1 - total):
+            validate_uint256(self.source.balance(address) + total, title="Account Balance")
+        deltas[address] = total
+        self.effects.cells[address, LIFE] = True
+
     def _set_delta(self, address: Address, total: int) -> None:
         deltas = self.effects.deltas
         self._log.append((deltas, address, deltas.get(address, _ABSENT)))
@@ -310,6 +319,10 @@ class FlatState(AccountDatabaseAPI):
 
     def mark_address_warm(self, address: Address) -> None:
         self._mark_warm(address)
+
+    def begin_warm(self, *addresses: Address) -> None:
+        """These are warm from the beginning, and will be until the end."""
+        self._warm.update(dict.fromkeys(addresses))
 
     def _mark_warm(self, key: Any) -> None:
         if key not in self._warm:

@@ -22,12 +22,15 @@ from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.constants import MAX_INITCODE_SIZE
 from eth.vm.forks.spurious_dragon.constants import EIP170_CODE_SIZE_LIMIT
 from eth.vm.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rlp import encode
 
 from parallel_evm.conformance.scenario import scenario
 from parallel_evm.hashing import keccak
 from parallel_evm.speculation.calls import message_of
 from parallel_evm.speculation.executor import Irregular, fork_of
+from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Outcome, Speculation
 from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.speculation.run import Speculator
@@ -37,6 +40,7 @@ from parallel_evm.state.keys import BALANCE, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import EMPTY_CODE_HASH, Account, AccountSource
 from parallel_evm.workloads.forks import CHAIN_ID, FORKS, fork, since
+from tests.speculation.transactions import transactions
 from tests.strategies import (
     ETHER,
     KEYS,
@@ -403,6 +407,25 @@ def test_collisions(name: str) -> None:
         assert recover_sender(transaction) == SENDERS[0]
         theirs, ours = pair.layered.run(0, transaction), pair.direct.run(0, transaction)
         assert_equal(theirs, ours)
+
+
+@pytest.mark.parametrize("name", DIRECT_FORKS)
+@given(drawn=st.lists(transactions(), max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_gas_for_data_is_py_evms_whatever_was_asked_before(name: str, drawn: list[Any]) -> None:
+    executor: Any = Pair(fork(name).vm_class, state()).direct._executor
+    author = Author(name)
+    some = [
+        author.sign(to, type_id, data=data)
+        for to in (PLAIN, b"")
+        for type_id in types_of(name)
+        if type_id < (4 if to else 3)
+        for data in (b"", b"\x00\x01", b"\x01\x00", b"\x01\x01", bytes(70))
+    ]
+    for transaction in [*drawn, *some, *drawn]:
+        fields = fields_of(transaction)
+        if fields is not None:
+            assert executor._intrinsic_gas(fields) == transaction.get_intrinsic_gas()
 
 
 @pytest.mark.parametrize("name", DIRECT_FORKS)

@@ -12,6 +12,8 @@ from eth.db.account import AccountDB
 from eth.db.atomic import AtomicDB
 from eth.db.backends.memory import MemoryDB
 from eth_utils import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
 from parallel_evm.merkle.account_db import merkle_state_class
@@ -164,6 +166,18 @@ def test_a_new_transaction_starts_cold(view: FlatState) -> None:
     assert not view.is_storage_warm(X, 0)
 
 
+def test_what_is_warm_from_the_beginning_stays_so(view: FlatState) -> None:
+    checkpoint = view.record()
+    view.begin_warm(X, Y)
+    view.mark_storage_warm(X, 0)
+    view.discard(checkpoint)
+    assert view.is_address_warm(X)
+    assert view.is_address_warm(Y)
+    assert view.transaction_traces() == ((X, Y), {})
+    view.lock_changes()
+    assert not view.is_address_warm(X)
+
+
 def test_transient_storage_can_be_cleared_by_itself(view: FlatState) -> None:
     view.set_transient_storage(X, 0, b"\x01")
     view.set_storage(X, 0, 1)
@@ -255,6 +269,23 @@ def test_a_balance_that_leaves_the_range_is_refused_in_py_evms_words(view: FlatS
         with pytest.raises(ValidationError, match=words):
             view.delta_balance(X, delta)
     assert view.balance(X) == 10
+
+
+@given(st.lists(st.tuples(st.sampled_from([X, Y]), st.integers(0, 2**256 - 1)), max_size=5))
+def test_a_credit_is_a_delta_that_stays(credits: list[tuple[bytes, int]]) -> None:
+    ours, theirs = FlatState(Below(), 7), FlatState(Below(), 7)
+    for address, amount in credits:
+        checkpoint = ours.record()
+        refusals = []
+        for add in (ours.credit, theirs.delta_balance):
+            try:
+                add(address, amount)
+            except ValidationError as error:
+                refusals.append(error.args)
+        assert len(refusals) in (0, 2)
+        assert len(set(refusals)) <= 1
+        ours.discard(checkpoint)
+    assert ours.effects == theirs.effects
 
 
 class Seven(enum.IntEnum):
