@@ -57,6 +57,22 @@ class DirectMessage(Message):
     __slots__ = ("code_address", "data_as_bytes", "is_create", "storage_address")
 
 
+class DirectStack(Stack):
+    """py-evm's stack, whose short cuts are made when its opcodes ask for them: translated code,
+    which is nearly all, works on ``values``."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.values = []
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    _append: Any = property(lambda self: self.values.append)
+    _pop: Any = property(lambda self: self.values.pop)
+
+
 class DirectCalls:
     """Mixed into a computation class whose state is a `DirectState`."""
 
@@ -80,7 +96,7 @@ class DirectCalls:
         self.children = []
         self.accounts_to_delete: list[Any] = []
         self.beneficiaries: list[Any] = []
-        self._stack = Stack()
+        self._stack = DirectStack()
         self._memory = Memory()
         self._log_entries: list[Any] = []
         self.data_floor_cost = 0
@@ -147,12 +163,29 @@ class DirectCalls:
         data: Any,
         code: bytes,
         sender: Any = None,
-        **kwargs: Any,
+        create_address: Any = None,
+        code_address: Any = None,
+        should_transfer_value: bool = True,
+        is_static: bool = False,
+        is_delegation: bool = False,
+        refund: int = 0,
     ) -> Message:
         message = self.msg
-        if sender is None:
-            sender = message.storage_address
-        return message_of(gas, to, sender, value, data, code, message.depth + 1, **kwargs)
+        return message_of(
+            gas,
+            to,
+            message.storage_address if sender is None else sender,
+            value,
+            data,
+            code,
+            message.depth + 1,
+            create_address,
+            code_address,
+            should_transfer_value,
+            is_static,
+            is_delegation,
+            refund,
+        )
 
 
 def refund_strategy_of(computation_class: Any) -> Callable[[int, int], int]:

@@ -69,10 +69,10 @@ class FlatState(AccountDatabaseAPI):
         "_log",
         "_originals",
         "_transient",
-        "_warm",
         "effects",
         "index",
         "source",
+        "warm",
     )
 
     def __init__(self, source: Source, index: int = NO_WIPE) -> None:
@@ -81,7 +81,8 @@ class FlatState(AccountDatabaseAPI):
         """The transaction that writes; it names the epoch when storage is wiped."""
         self.effects = Effects()
         self._originals: dict[Key, int] = {}
-        self._warm: dict[Any, None] = {}
+        self.warm: dict[Any, None] = {}
+        """Addresses, and (address, slot) (EIP-2929)."""
         self._transient: dict[Key, bytes] = {}
         # (dictionary, key, previous value): applied backwards, it undoes everything
         self._log: list[tuple[dict[Any, Any], Any, Any]] = []
@@ -152,7 +153,7 @@ class FlatState(AccountDatabaseAPI):
         key = (address, slot)
         now = self.load(address, slot)
         original = self._originals.get(key)  # none: nobody has written it since
-        return now, now if original is None else original, key in self._warm
+        return now, now if original is None else original, key in self.warm
 
     def set_storage(self, address: Address, slot: int, value: int) -> None:
         if type(value) is not int or value < 0 or value > UINT_256_MAX:
@@ -167,6 +168,19 @@ class FlatState(AccountDatabaseAPI):
             validate_uint256(slot, title="Storage Slot")
             self._originals[key] = self.load(address, slot) if previous is _ABSENT else previous
         self._log.append((written, slot, previous))
+        written[slot] = value
+
+    def store(self, address: bytes, slot: int, value: int, current: int) -> None:
+        """`set_storage` by who has looked already (`standing`): the slot holds ``current``."""
+        key = (address, slot)
+        if type(value) is not int or value < 0 or value > UINT_256_MAX:
+            value = self._checked(value, key)
+        written = self.effects.slots.get(address)
+        if written is None:
+            written = self.effects.slots[address] = {}
+        if key not in self._originals:
+            self._originals[key] = current
+        self._log.append((written, slot, written.get(slot, _ABSENT)))
         written[slot] = value
 
     def _checked(self, value: Any, key: Key) -> Any:
@@ -309,25 +323,26 @@ class FlatState(AccountDatabaseAPI):
     # EIP-2929 warm sets
     #
     def is_storage_warm(self, address: Address, slot: int) -> bool:
-        return (address, slot) in self._warm
+        return (address, slot) in self.warm
 
     def mark_storage_warm(self, address: Address, slot: int) -> None:
-        self._mark_warm((address, slot))
+        self.mark_warm((address, slot))
 
     def is_address_warm(self, address: Address) -> bool:
-        return address in self._warm
+        return address in self.warm
 
     def mark_address_warm(self, address: Address) -> None:
-        self._mark_warm(address)
+        self.mark_warm(address)
 
     def begin_warm(self, *addresses: Address) -> None:
         """These are warm from the beginning, and will be until the end."""
-        self._warm.update(dict.fromkeys(addresses))
+        self.warm.update(dict.fromkeys(addresses))
 
-    def _mark_warm(self, key: Any) -> None:
-        if key not in self._warm:
-            self._log.append((self._warm, key, _ABSENT))
-            self._warm[key] = None
+    def mark_warm(self, key: Any) -> None:
+        """An address, or (address, slot)."""
+        if key not in self.warm:
+            self._log.append((self.warm, key, _ABSENT))
+            self.warm[key] = None
 
     #
     # EIP-1153 transient storage: py-evm keeps it beside the database; here one log undoes both
@@ -379,14 +394,14 @@ class FlatState(AccountDatabaseAPI):
         Checkpoints from before can no longer be discarded, as in py-evm.
         """
         self._originals.clear()
-        self._warm = {}
+        self.warm = {}
         self._transient = {}
         self._log.clear()
         self._locked_below = len(self._checkpoints)
 
     def transaction_traces(self) -> Traces:
         """What the transaction leaves behind that the next `lock_changes` removes."""
-        return tuple(self._warm), dict(self._originals)
+        return tuple(self.warm), dict(self._originals)
 
     def resume(self, traces: Traces, increments: dict[bytes, dict[int, int]]) -> None:
         """Go on as if the transaction that left ``traces`` had just run here.
@@ -394,7 +409,7 @@ class FlatState(AccountDatabaseAPI):
         ``increments``: what it added, which is in this state already.
         """
         warm, originals = traces
-        self._warm = dict.fromkeys(warm)
+        self.warm = dict.fromkeys(warm)
         self._originals = {
             key: self.slot(*key) - increments.get(key[0], {}).get(key[1], 0)
             if value is None

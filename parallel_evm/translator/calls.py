@@ -86,22 +86,31 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
         given = min(wanted, left - left // 64)
         meter.gas_remaining = left - given
 
-        parts: dict[str, Any] = {}
+        prepare = computation.prepare_child_message
+        static = is_static or message.is_static
         if is_foreign_code:
-            parts["code_address"] = address
-            parts["sender"] = message.sender if name == "DELEGATECALL" else own
-        child = computation.apply_child_computation(
-            computation.prepare_child_message(
+            child_message = prepare(
                 gas=given + stipend,
-                to=own if is_foreign_code else address,
+                to=own,
                 value=message.value if name == "DELEGATECALL" else value,
                 data=data,
                 code=code,
+                sender=message.sender if name == "DELEGATECALL" else own,
+                code_address=address,
                 should_transfer_value=has_value,
-                is_static=is_static or message.is_static,
-                **parts,
+                is_static=static,
             )
-        )
+        else:
+            child_message = prepare(
+                gas=given + stipend,
+                to=address,
+                value=value,
+                data=data,
+                code=code,
+                should_transfer_value=has_value,
+                is_static=static,
+            )
+        child = computation.apply_child_computation(child_message)
         error = child._error
         if room and (error is None or not error.erases_return_data):
             output = child.output[:room]

@@ -2,7 +2,7 @@
 
 `translating` derives a class from one of py-evm's. It replaces `apply_computation`, and of that
 only the loop over opcodes: what comes before (contracts created, initcode gas, precompiles) and
-after (the context manager that turns errors into results) is py-evm's, statement by statement.
+after (what turns errors into results) is py-evm's, statement by statement.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ _PADDING: Final = bytes(PADDING)
 
 def has_stock_loop(computation_class: Any) -> bool:
     """Does this class run opcodes in py-evm's own loop, so that translating changes nothing?"""
-    method = computation_class.apply_computation
-    return getattr(method, "__func__", None) is BaseComputation.apply_computation.__func__  # type: ignore[attr-defined]
+    method = getattr(computation_class.apply_computation, "__func__", None)
+    return (
+        method is BaseComputation.apply_computation.__func__  # type: ignore[attr-defined]
+        and computation_class.__enter__ is BaseComputation.__enter__
+        and computation_class.__exit__ is BaseComputation.__exit__
+    )
 
 
 def translating(
@@ -56,8 +60,12 @@ def translating(
             return computation_class.apply_computation.__func__(
                 cls, state, message, transaction_context, parent_computation
             )
-        with cls(state, message, transaction_context) as computation:
-            if computation.is_origin_computation:
+        computation = cls(state, message, transaction_context)
+        try:
+            # Most calls have a parent, which is asked below, and is_origin_computation is slow.
+            if (
+                parent_computation is None or message.is_create
+            ) and computation.is_origin_computation:
                 computation.contracts_created = []
                 if message.is_create:
                     cls.consume_initcode_gas_cost(computation)
@@ -99,6 +107,10 @@ def translating(
                         pc = function(computation, stack, meter, memory, data, address)
             except Halt:
                 pass
+        except BaseException as error:
+            # py-evm's ``with``, which does nothing where nothing was raised
+            if not computation.__exit__(type(error), error, error.__traceback__):
+                raise
         return computation
 
     return type(

@@ -162,11 +162,12 @@ def code_size(computation: Any, word: int) -> int:
 
 def warm_up(accounts: Any, gas: int, address: bytes, slot: int) -> int:
     """The price of SLOAD since EIP-2929; the slot is warm afterwards."""
-    if accounts.is_storage_warm(address, slot):
+    key = (address, slot)
+    if key in accounts.warm:
         return gas - WARM_STORAGE_READ_COST
     gas -= COLD_SLOAD_COST
     if gas >= 0:
-        accounts.mark_storage_warm(address, slot)
+        accounts.mark_warm(key)
     return gas
 
 
@@ -216,9 +217,9 @@ def net_metered_sstore(
             return -1
         if refund:
             computation.refund_gas(refund)
-        accounts.set_storage(address, slot, value)
+        accounts.store(address, slot, value, current)
         if cold:
-            accounts.mark_storage_warm(address, slot)
+            accounts.mark_warm((address, slot))
         return gas
 
     return sstore

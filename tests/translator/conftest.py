@@ -184,7 +184,7 @@ class Twins:
             {
                 **facts_of(computation),
                 "effects": accounts.effects,
-                "warm": set(accounts._warm),
+                "warm": set(accounts.warm),
             },
             recorder.observations,
         )
