@@ -37,10 +37,10 @@ from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm.hashing import keccak
-from parallel_evm.merkle.index import index_trie
+from parallel_evm.merkle.index import Listed, index_trie, listed
 from parallel_evm.merkle.nodes import node_of, number_item
-from parallel_evm.rlp_objects import changed
-from parallel_evm.speculation.stock import STOCK_TYPED_TRANSACTIONS
+from parallel_evm.merkle.update import TrieUpdate
+from parallel_evm.rlp_objects import changed, encoded
 
 REPLACED: Final = (
     "_assign_block_rewards",
@@ -55,17 +55,14 @@ where all of them are py-evm's."""
 
 _STOCK_HASH: Final = TypedTransaction.hash
 """A cached property, found again by identity: what it keeps may be given to it."""
-_WRAPPERS: Final = frozenset(STOCK_TYPED_TRANSACTIONS) | frozenset(
-    cast(Any, wrapper).receipt_builder.typed_receipt_class for wrapper in STOCK_TYPED_TRANSACTIONS
-)
 
 
 class LeanAssembly:
     """Block assembly for VMs; `lean` says whether this VM class lets it."""
 
     lean: ClassVar[bool] = False
-    _rooted: tuple[list[bytes], bytes] | None = None
-    """The transactions of the block made last, as encoded, and the root of their trie."""
+    listed: Listed | None = None
+    """Of the block made last, or of the one that is being made, where somebody has seen to that."""
 
     def set_block_transactions_and_withdrawals(
         self,
@@ -82,33 +79,32 @@ class LeanAssembly:
             )
             return block
         fields: dict[str, Any] = {"transactions": transactions}
-        encoded = list(map(_encoded, transactions))
-        for transaction, content in zip(transactions, encoded, strict=True):
+        contents = list(map(encoded, transactions))
+        if self.listed is None or self.listed.encoded != contents:
+            self.listed = listed(contents)
+        for transaction, transaction_hash in zip(transactions, self.listed.hashes, strict=True):
             if getattr(type(transaction), "hash", None) is _STOCK_HASH:
-                vars(transaction)["hash"] = keccak(content)
-        root = self._store_trie(encoded)
-        self._rooted = encoded, root
+                vars(transaction)["hash"] = transaction_hash
         roots = {
-            "transaction_root": root,
-            "receipt_root": self._store_trie(list(map(_encoded, receipts))),
+            "transaction_root": self._store(self.listed.trie),
+            "receipt_root": self._store(index_trie(list(map(encoded, receipts)))),
         }
         if withdrawals:
-            roots["withdrawals_root"] = self._store_trie(list(map(_encoded, withdrawals)))
+            roots["withdrawals_root"] = self._store(index_trie(list(map(encoded, withdrawals))))
             fields["withdrawals"] = withdrawals
         made: BlockAPI = changed(base_block, header=changed(new_header, **roots), **fields)
         return made
 
-    def _store_trie(self, items: list[bytes]) -> bytes:
-        trie = index_trie(items)
+    def _store(self, trie: TrieUpdate) -> bytes:
         this: Any = self
         this.chaindb.persist_trie_data_dict(trie.nodes)
         return trie.root
 
     def _transaction_root(self, transactions: Sequence[SignedTransactionAPI]) -> bytes:
-        encoded = list(map(_encoded, transactions))
-        if self._rooted is not None and self._rooted[0] == encoded:
-            return self._rooted[1]  # a block that was made here is validated at once
-        return index_trie(encoded).root
+        contents = list(map(encoded, transactions))
+        if self.listed is not None and self.listed.encoded == contents:
+            return self.listed.trie.root  # a block that was made here is validated at once
+        return index_trie(contents).root
 
     def pack_block(self, block: Any, *args: Any, **kwargs: Any) -> BlockAPI:
         vm: Any = super()
@@ -189,17 +185,6 @@ def _validate_block(
             f" - block uncle_hash : {uncles_hash!r}\n"
             f" - header uncle_hash: {header.uncles_hash!r}"
         )
-
-
-def _encoded(item: Any) -> bytes:
-    """``item.encode()``, which rlp remembers of whatever was decoded, and `Ledger` of receipts."""
-    kind = type(item)
-    if kind in _WRAPPERS:  # of EIP-2718
-        content: bytes | None = vars(item._inner).get("_cached_rlp")
-        if content is not None:
-            return bytes((item.type_id,)) + content
-    encoded: bytes = item.encode()
-    return encoded
 
 
 class LeanChainDB:

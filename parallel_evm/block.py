@@ -129,6 +129,7 @@ def execute(
             )
             flow.prepare()
             flow.judge_all()
+            listed = session.listed()
         except Exception:
             session.close()
             raise
@@ -136,6 +137,8 @@ def execute(
             session.abandon()
             raise
         session.close()
+    if listed is not None:
+        vm.listed = listed
     rooting = time.perf_counter()
     flow.committed.make_storage_roots()
     clock.roots = time.perf_counter() - rooting
@@ -238,7 +241,8 @@ class _Flow:
         # Those that are needed first are recovered here, while the workers see to the others; all,
         # where there are none: one after the other is faster than each before its transaction.
         mine = frozenset(unknown[: self._own_senders(len(unknown))])
-        self._session.ask_senders([index for index in unknown if index not in mine])
+        lists = self._way is Way.ASSISTED and self._vm.lean
+        self._session.ask_senders([index for index in unknown if index not in mine], lists)
         self._recover(mine)
         self._clock.senders = time.perf_counter() - started
         self._unknown = frozenset(unknown) - mine

@@ -1,6 +1,6 @@
 """The trie of a block's transactions, receipts or withdrawals, whose keys are known beforehand.
 
-Responsible for: `index_trie` and `add_to_index_trie`.
+Responsible for: `index_trie`, `add_to_index_trie` and `listed`.
 Talks to: `update`, for one more item. Never: fetches a node; nothing is below.
 
 The keys are the RLP of 0, 1, 2 and so on, so how many items there are says where each of them goes:
@@ -58,6 +58,20 @@ def index_trie(items: Sequence[bytes]) -> TrieUpdate:
     digest = keccak(root)
     nodes[digest] = root
     return TrieUpdate(digest, nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A block's transactions, and what follows from them alone."""
+
+    encoded: list[bytes]
+    hashes: list[bytes]
+    trie: TrieUpdate
+
+
+def listed(encoded: list[bytes]) -> Listed:
+    """``encoded``: the transactions, as EIP-2718 has them."""
+    return Listed(encoded, list(map(keccak, encoded)), index_trie(encoded))
 
 
 def add_to_index_trie(source: NodeSource, root: bytes, index: int, item: bytes) -> TrieUpdate:

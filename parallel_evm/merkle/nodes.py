@@ -106,13 +106,14 @@ def items_of(node: bytes) -> list[bytes]:
     items = []
     end = len(node)
     while position < end:
-        after = _end_of_item(node, position)
+        after = end_of_item(node, position)
         items.append(node[position:after])
         position = after
     return items
 
 
-def _end_of_item(node: bytes, position: int) -> int:
+def end_of_item(node: bytes, position: int) -> int:
+    """Return where the item ends that begins at ``position``."""
     first = node[position]
     if first < 0x80:
         return position + 1
@@ -120,9 +121,11 @@ def _end_of_item(node: bytes, position: int) -> int:
         return position + first - 0x7F
     if first < 0xC0:
         content = position + first - 0xB6
-        return content + int.from_bytes(node[position + 1 : content], "big")
-    # A list inside a node is a child of less than 32 bytes: its header is always the short one.
-    return position + first - 0xBF
+    elif first < 0xF8:
+        return position + first - 0xBF
+    else:
+        content = position + first - 0xF6
+    return content + int.from_bytes(node[position + 1 : content], "big")
 
 
 def leaf_path(path: str) -> bytes:

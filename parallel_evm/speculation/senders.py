@@ -14,7 +14,7 @@ from coincurve import PublicKey
 
 from parallel_evm.hashing import keccak
 from parallel_evm.speculation.fields import fields_of
-from parallel_evm.speculation.signing import message_for_signing
+from parallel_evm.speculation.signing import message_for_signing, signed_on_the_wire
 
 
 def recover_sender(transaction: Any) -> bytes | None:
@@ -55,6 +55,16 @@ def _checked() -> None:
     """Stands where py-evm would recover the signature a second time."""
 
 
+def recover_encoded(encoded: bytes) -> bytes | None:
+    """The sender of one of py-evm's own transactions since EIP-155, given as EIP-2718 has it; None
+    where that is for others to say."""
+    try:
+        message, r, s, parity = signed_on_the_wire(encoded)
+        return _address(keccak(message), r, s, parity)
+    except Exception:
+        return None
+
+
 def _recover(transaction: Any) -> bytes:
     fields = fields_of(transaction)
     if fields is None:
@@ -64,7 +74,11 @@ def _recover(transaction: Any) -> bytes:
         r, s = fields.r, fields.s
     if parity not in (0, 1):
         raise ValueError("not a recovery id")
+    return _address(keccak(message_for_signing(transaction, fields)), r, s, parity)
+
+
+def _address(digest: bytes, r: int, s: int, parity: int) -> bytes:
+    """Whose signature of ``digest`` this is. Raises ValueError or OverflowError for none."""
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))
-    digest = keccak(message_for_signing(transaction, fields))
     key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
     return keccak(key.format(compressed=False)[1:])[12:]

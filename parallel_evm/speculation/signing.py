@@ -9,9 +9,10 @@ Never: judges a signature, and never encodes what it is not sure of: py-evm does
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Final
 
-from eth._utils.transactions import EIP155_CHAIN_ID_OFFSET
+from eth._utils.transactions import EIP155_CHAIN_ID_OFFSET, V_OFFSET
 from eth.vm.forks.berlin.constants import ACCESS_LIST_TRANSACTION_TYPE
 from eth.vm.forks.berlin.transactions import AccessListTransaction
 from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
@@ -21,7 +22,14 @@ from eth.vm.forks.london.transactions import DynamicFeeTransaction
 from eth.vm.forks.prague.constants import SET_CODE_TRANSACTION_TYPE
 from eth.vm.forks.prague.transactions import Authorization, SetCodeTransaction
 
-from parallel_evm.merkle.nodes import node_of, number_item, payload_start, string_item
+from parallel_evm.merkle.nodes import (
+    end_of_item,
+    node_of,
+    number_item,
+    payload_start,
+    string_item,
+    string_of,
+)
 from parallel_evm.speculation.fields import Fields
 
 _EMPTY = string_item(b"")
@@ -55,6 +63,39 @@ def _unsigned_on_the_wire(fields: Fields) -> bytes | None:
     signature = _size(fields.v) + _size(fields.r) + _size(fields.s)
     unsigned: bytes = encoded[payload_start(encoded) : -signature]
     return unsigned
+
+
+def signed_on_the_wire(encoded: bytes) -> tuple[bytes, int, int, int]:
+    """What the sender of an encoded transaction signed, r, s, and the parity of y.
+
+    ``encoded``: one of py-evm's own transactions since EIP-155, as EIP-2718 has it. Raises
+    IndexError or ValueError for what is none.
+    """
+    type_id = encoded[0] if encoded[0] < 0x80 else 0
+    content = encoded[1:] if type_id else encoded
+    begin = position = payload_start(content)
+    ends = []
+    while position < len(content):
+        position = end_of_item(content, position)
+        ends.append(position)
+    unsigned = content[begin : ends[-4]]
+    v, r, s = (
+        int.from_bytes(string_of(content[start:end]), "big") for start, end in pairwise(ends[-4:])
+    )
+    if type_id:
+        return bytes((type_id,)) + node_of(unsigned), r, s, _parity(v)
+    if v < EIP155_CHAIN_ID_OFFSET:
+        return node_of(unsigned), r, s, _parity(v - V_OFFSET)
+    chain_id, parity = divmod(v - EIP155_CHAIN_ID_OFFSET, 2)
+    if not chain_id:
+        raise ValueError("signed as py-evm alone does it")
+    return node_of(unsigned + number_item(chain_id) + _EMPTY + _EMPTY), r, s, parity
+
+
+def _parity(number: int) -> int:
+    if number not in (0, 1):
+        raise ValueError("not a parity")
+    return number
 
 
 def _size(number: int) -> int:

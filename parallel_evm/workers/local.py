@@ -68,8 +68,11 @@ class _LocalSession:
     def worker_cpu(self) -> float:
         return 0.0
 
-    def ask_senders(self, indices: Sequence[int]) -> None:
+    def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
         pass
+
+    def listed(self) -> None:
+        return None
 
     def sender(self, index: int) -> bytes | None:
         return recover_sender(self._job.transactions[index])

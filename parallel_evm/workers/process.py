@@ -25,6 +25,10 @@ from typing import Any
 import cloudpickle
 
 from parallel_evm.errors import PoolClosedError, WorkerLost
+from parallel_evm.merkle.index import Listed
+from parallel_evm.merkle.update import TrieUpdate
+from parallel_evm.rlp_objects import encoded
+from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.base import Changes
 from parallel_evm.state.keys import Key
@@ -271,12 +275,14 @@ class ProcessSession:
         self._handles: dict[int, WorkerHandle] = {}
         self._cpu: dict[int, float] = {}
         """Worker number -> CPU seconds that it spent on the block, as far as it told."""
+        self._listing: tuple[int, list[bytes]] | None = None
+        """The worker that has still to list the block, and the transactions as it was told."""
+        self._listed: Listed | None = None
         self._is_open = False
-        transactions = self._transactions()
         try:
             for handle in pool.handles():
                 self._handles[handle.number] = handle
-                self._tell(handle, (wire.TRANSACTIONS, transactions))
+                self._tell(handle, (wire.BEGIN,))
         except CannotServe:
             raise
         except BaseException:
@@ -308,9 +314,10 @@ class ProcessSession:
             for handle in list(self._handles.values()):
                 self._open(handle, *opening)
 
-    def _opening(self) -> tuple[bytes, tuple[Any, ...]]:
+    def _opening(self) -> tuple[bytes, bytes, tuple[Any, ...]]:
         """The parts of OPEN that are the same for all workers, encoded once."""
         job = self._job
+        transactions = self._transactions()
         context = job.execution_context
         try:
             fields = {k: v for k, v in vars(context).items() if k != "_prev_hashes"}
@@ -319,9 +326,11 @@ class ProcessSession:
             raise CannotServe(
                 f"the execution context cannot be sent to worker processes: {error}"
             ) from error
-        return encoded_context, wire.flatten_effects(job.written)
+        return transactions, encoded_context, wire.flatten_effects(job.written)
 
-    def _open(self, handle: WorkerHandle, context: bytes, written: tuple[Any, ...]) -> None:
+    def _open(
+        self, handle: WorkerHandle, transactions: bytes, context: bytes, written: tuple[Any, ...]
+    ) -> None:
         job, source = self._job, self._job.source
         token = self._pool.rules_token(job)
         rules = None
@@ -337,7 +346,8 @@ class ProcessSession:
         if missed is None:
             handle.forget(source.lineage)
         changes = None if missed is None else [wire.flatten_changes(c) for c in missed]
-        message = (wire.OPEN, token, rules, context, written, source.lineage, changes)
+        about = (token, rules, context, written, source.lineage, changes)
+        message = (wire.OPEN, transactions, *about)
         if not self._tell(handle, message):
             return
         if rules is not None:
@@ -352,13 +362,24 @@ class ProcessSession:
     #
     # The interface
     #
-    def ask_senders(self, indices: Sequence[int]) -> None:
+    def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
         handles = list(self._handles.values())
+        contents = list(map(_content, self._job.transactions))
+        block = [content for content in contents if content is not None]
         for place, handle in enumerate(handles):
             share = indices[place :: len(handles)]
-            if share:
-                self._shares[handle.number] = share
-                self._ask(handle, (wire.SENDERS, list(share)))
+            if not share:
+                continue
+            self._shares[handle.number] = share
+            # The last one has as few senders to recover as any.
+            is_to_list = lists and handle is handles[-1] and len(block) == len(contents)
+            its = [contents[index] for index in share]
+            if self._ask(handle, (wire.SENDERS, its, block if is_to_list else None)) and is_to_list:
+                self._listing = handle.number, block
+
+    def listed(self) -> Listed | None:
+        self._pump_until(lambda: self._listing is None)
+        return self._listed
 
     def sender(self, index: int) -> bytes | None:
         if index not in self._senders:
@@ -489,9 +510,7 @@ class ProcessSession:
             elif tag == wire.FETCH:
                 handle.send((wire.ANSWER, self._answers(message[1])))
             elif tag == wire.DONE:
-                self._busy.discard(number)
-                handle.owes = False
-                self._cpu[number] = float(message[2])
+                self._settle(handle, message[2])
                 self.running_cpu += float(message[3])
                 if message[1] is not None:
                     self.lost.append(f"worker {number}: {message[1]}")
@@ -504,17 +523,29 @@ class ProcessSession:
                 share = self._shares.pop(number)
                 count = len(_addresses(senders))
                 self._senders.update(zip(share[:count], senders, strict=True))
-                if cpu is not None:
-                    self._cpu[number] = float(cpu)
-                    self.recovering_cpu += float(cpu)
-                    self._busy.discard(number)
-                    handle.owes = False
-                else:
+                if cpu is None:
                     self._shares[number] = share[count:]
+                else:
+                    self.recovering_cpu += float(cpu)
+                    if self._listing is None or self._listing[0] != number:
+                        self._settle(handle, cpu)
+            elif tag == wire.LISTED:
+                _, hashes, root, nodes, cpu = message
+                if self._listing is None or self._listing[0] != number or number in self._shares:
+                    raise ValueError("a list that nobody asked for")
+                made = _list(self._listing[1], hashes, root, nodes)
+                self._settle(handle, cpu)
+                self._listed, self._listing = made, None
             else:
                 raise ValueError(f"unknown message {tag}")
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise WorkerLost(f"worker {number}: answers nonsense ({error})") from error
+
+    def _settle(self, handle: WorkerHandle, cpu: Any) -> None:
+        """It has delivered all that it was asked for. ``cpu``: what it spent, in seconds."""
+        self._cpu[handle.number] = float(cpu)
+        self._busy.discard(handle.number)
+        handle.owes = False
 
     def _answers(self, wants: Sequence[Any]) -> list[Any] | None:
         try:
@@ -537,6 +568,29 @@ class ProcessSession:
         self._handles.pop(handle.number, None)
         self._give_up(handle.number)
         self._pool.discard(handle)
+        if self._listing is not None and self._listing[0] == handle.number:
+            self._listing = None
+
+
+def _content(transaction: Any) -> bytes | None:
+    """A transaction as EIP-2718 has it, where workers know its kind."""
+    try:
+        return None if fields_of(transaction) is None else encoded(transaction)
+    except Exception:  # it has never seen a network: nobody checked its fields
+        return None
+
+
+def _list(contents: list[bytes], hashes: Any, root: Any, nodes: Any) -> Listed:
+    """Raises ValueError for anything but hashes and nodes."""
+    if (
+        not isinstance(hashes, list)
+        or not isinstance(nodes, dict)
+        or len(hashes) != len(contents)
+        or not all(type(key) is bytes and len(key) == 32 for key in [root, *hashes, *nodes])
+        or not all(type(node) is bytes for node in nodes.values())
+    ):
+        raise ValueError("no list")
+    return Listed(contents, hashes, TrieUpdate(root, nodes))
 
 
 def _addresses(senders: Sequence[Any]) -> Sequence[bytes | None]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from eth.abc import SignedTransactionAPI
 
+from parallel_evm.merkle.index import Listed
 from parallel_evm.merkle.source import TrieSource
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
@@ -70,12 +71,17 @@ class Session(Protocol):
     running_cpu: float
     """Those that went into transactions: running them and sending what came of it."""
 
-    def ask_senders(self, indices: Sequence[int]) -> None:
-        """Begin to recover the senders of these transactions, the first ones first. Once only."""
+    def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
+        """Begin to recover the senders of these transactions, the first ones first. Once only.
+        ``lists``: and to list the block's transactions, where there is somebody to do it."""
         ...
 
     def sender(self, index: int) -> bytes | None:
         """One that was asked for, waited for; None where the signature is not valid."""
+        ...
+
+    def listed(self) -> Listed | None:
+        """The list that was asked for, waited for; None when nobody will deliver it."""
         ...
 
     def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:

@@ -21,13 +21,15 @@ from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 
 # coordinator to worker
-TRANSACTIONS: Final = 6
-"""(TRANSACTIONS, the block's transactions): a new block begins"""
+BEGIN: Final = 6
+"""(BEGIN,): a new block"""
 OPEN: Final = 0
-"""(OPEN, rules token, state class and liberties or None, execution context, written effects,
-lineage, changes since the worker's last block or None to start afresh): they are going to run"""
+"""(OPEN, the block's transactions, rules token, state class and liberties or None, execution
+context, written effects, lineage, changes since the worker's last block or None to start afresh):
+they are going to run"""
 SENDERS: Final = 1
-"""(SENDERS, indices)"""
+"""(SENDERS, transactions as encoded, None for those that are not to be looked at, and all of the
+block as encoded, if they are to be listed, or None)"""
 RUN: Final = 2
 """(RUN, indices, senders, hints, whether each runs by itself, hot slots by index, indices of those
 that need not say what was hashed)"""
@@ -38,14 +40,16 @@ STOP: Final = 5
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, the next senders, None or at the last ones CPU seconds since TRANSACTIONS)"""
+"""(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN)"""
+LISTED: Final = 14
+"""(LISTED, the transactions' hashes, root of their trie, its nodes, CPU seconds since BEGIN)"""
 RESULTS: Final = 11
 """(RESULTS, flattened speculations)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or why the rest of the lane was not run, CPU seconds since TRANSACTIONS, and those of
-this RUN)"""
+"""(DONE, None or why the rest of the lane was not run, CPU seconds since BEGIN, and those of this
+RUN)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""

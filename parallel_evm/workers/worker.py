@@ -23,9 +23,10 @@ import cloudpickle
 from eth._utils.generator import CachedIterable
 
 from parallel_evm.hashing import use_fast_keccak
+from parallel_evm.merkle.index import listed
 from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
-from parallel_evm.speculation.senders import recover_sender, remember_sender
+from parallel_evm.speculation.senders import recover_encoded, remember_sender
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.guarded import HotSlots
@@ -107,12 +108,12 @@ class Worker:
         while True:
             message = self._next()
             tag = message[0]
-            if tag == wire.TRANSACTIONS:
-                self._begin(message[1])
+            if tag == wire.BEGIN:
+                self._begin()
             elif tag == wire.OPEN:
                 self._open(*message[1:])
             elif tag == wire.SENDERS:
-                self._recover(message[1])
+                self._recover(*message[1:])
             elif tag == wire.RUN:
                 self._run(*message[1:])
             elif tag == wire.STOP:
@@ -148,19 +149,15 @@ class Worker:
     def _send(self, message: tuple[Any, ...]) -> None:
         self._conn.send_bytes(wire.encode(message))
 
-    def _begin(self, transactions: bytes) -> None:
+    def _begin(self) -> None:
         self._cpu = time.process_time()
         self._cancelled = False
         self._failure = None
         self._speculator = None
-        try:
-            self._transactions = pickle.loads(transactions)
-        except Exception as error:
-            # The coordinator learns of it at the next request; the block does not depend on us.
-            self._failure = f"could not take the transactions: {error!r}"
 
     def _open(
         self,
+        transactions: bytes,
         token: int,
         rules: bytes | None,
         context: bytes,
@@ -172,6 +169,7 @@ class Worker:
         # coordinator takes it for; without it, the next block starts afresh.
         replica = self._replicas.pop(lineage, None)
         try:
+            self._transactions = pickle.loads(transactions)
             if rules is not None:
                 state_class, liberties = cloudpickle.loads(rules)
                 self._rules[token] = speculative_state(state_class, **asdict(liberties))
@@ -200,17 +198,22 @@ class Worker:
             # Building the state reads from it, and we may only fetch while we owe an answer.
             self._block = (token, execution_context, Effects(*written))
         except Exception as error:
+            # The coordinator learns of it at the next request; the block does not depend on us.
             self._failure = f"could not take the block: {error!r}"
 
-    def _recover(self, indices: Sequence[int]) -> None:
-        if self._failure is not None:
-            self._send((wire.RECOVERED, (), time.process_time() - self._cpu))
-            return
-        for start in range(0, len(indices), SENDERS_AT_ONCE):
+    def _recover(self, transactions: Sequence[bytes | None], block: list[bytes] | None) -> None:
+        for start in range(0, len(transactions), SENDERS_AT_ONCE):
             end = start + SENDERS_AT_ONCE
-            senders = [recover_sender(self._transactions[index]) for index in indices[start:end]]
-            cpu = time.process_time() - self._cpu if end >= len(indices) else None
+            senders = [
+                None if encoded is None else recover_encoded(encoded)
+                for encoded in transactions[start:end]
+            ]
+            cpu = time.process_time() - self._cpu if end >= len(transactions) else None
             self._send((wire.RECOVERED, senders, cpu))
+        if block is not None:
+            made = listed(block)
+            cpu = time.process_time() - self._cpu
+            self._send((wire.LISTED, made.hashes, made.trie.root, made.trie.nodes, cpu))
 
     def _run(
         self,

@@ -9,7 +9,7 @@ from eth.constants import SECPK1_N
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallel_evm.speculation.senders import recover_sender, remember_sender
+from parallel_evm.speculation.senders import recover_encoded, recover_sender, remember_sender
 from parallel_evm.workloads.forks import fork, since
 from tests.strategies import GHOST, KEYS, SENDERS, Act, Delegation, Pen, cold, open_chain, state_of
 
@@ -78,6 +78,11 @@ def test_nonsense_is_no_signature_for_both(
     if type_id:
         changed = type(transaction)(transaction.type_id, changed)
     expected = by_py_evm(changed)
+    try:
+        found = recover_encoded(changed.encode())
+    except Exception:  # it cannot be encoded
+        found = None
+    assert found in (None, recover_sender(changed))
     found = recover_sender(changed)
     assert found == expected or (expected is None and found is not None and not _is_valid(changed))
 
@@ -88,6 +93,11 @@ def _is_valid(transaction: Any) -> bool:
     except Exception:
         return False
     return True
+
+
+@given(st.binary(max_size=200))
+def test_noise_has_no_sender(data: bytes) -> None:
+    assert recover_encoded(data) is None
 
 
 def test_a_sender_that_is_known_is_not_recovered_again() -> None:

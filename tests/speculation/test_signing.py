@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from parallel_evm.speculation import signing
 from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.fields import fields_of
-from parallel_evm.speculation.senders import recover_sender
+from parallel_evm.speculation.senders import recover_encoded, recover_sender
 from parallel_evm.workloads.forks import fork
 from tests.speculation.transactions import addresses, transactions, words
 
@@ -36,6 +36,23 @@ def test_the_message_is_the_one_that_py_evm_makes(transaction: Any) -> None:
     assert message_for_signing(decoded) == expected
 
 
+@given(transactions())
+@settings(max_examples=300, deadline=None)
+def test_what_was_signed_is_read_off_the_wire(transaction: Any) -> None:
+    fields = fields_of(transaction)
+    if fields is None:  # from before EIP-155
+        return
+    signed = fields.signed
+    try:
+        message, r, s, parity = signing.signed_on_the_wire(transaction.encode())
+    except ValueError:  # a legacy transaction whose v is none, or is of chain 0
+        assert transaction.type_id is None
+        assert signed.v in (35, 36) or not (27 <= signed.v <= 28 or signed.v > 36)
+        return
+    assert message == transaction.get_message_for_signing()
+    assert (r, s, parity) == (signed.r, signed.s, signed.y_parity)
+
+
 @given(transactions(), st.binary(min_size=32, max_size=32).filter(any))
 @settings(max_examples=60, deadline=None)
 def test_the_sender_is_the_one_that_py_evm_recovers(transaction: Any, secret: bytes) -> None:
@@ -47,6 +64,8 @@ def test_the_sender_is_the_one_that_py_evm_recovers(transaction: Any, secret: by
         parity, r, s = key.sign_msg(transaction.get_message_for_signing()).vrs
         signed = transaction.copy(y_parity=parity, r=r, s=s)
     assert recover_sender(signed) == key.public_key.to_canonical_address()
+    if fields_of(signed) is not None:
+        assert recover_encoded(signed.encode()) == key.public_key.to_canonical_address()
 
 
 @pytest.mark.parametrize(
