@@ -213,8 +213,8 @@ class MerkleState(FlatState):
     # Code
     #
     def code(self, code_hash: bytes) -> bytes:
-        code = self._pending_codes.get(code_hash)
-        return super().code(code_hash) if code is None else code
+        code = self._pending_codes.get(code_hash) or self.effects.codes.get(code_hash)
+        return self.source.code(code_hash) if code is None else code
 
     #
     # Witness

@@ -390,13 +390,14 @@ class Executor:
 
     def _finish(self, view: FlatState, order: _Order, computation: Any) -> Outcome:
         tree = _CallTree()
-        tree.visit(computation, computation.is_error)
+        tree.visit(computation, computation._error is not None)
         tree.logs.sort()
-        is_error: bool = computation.is_error
+        error = computation._error
         deleted: list[Any] = computation.get_accounts_for_deletion() if tree.destroys else []
         refund = computation.msg.refund + tree.refund
         refund += self._fork.refund_for_destroying * len(deleted)
-        gas_left = computation.get_gas_remaining()
+        burned = error is not None and error.burns_gas
+        gas_left = 0 if burned else computation._gas_meter.gas_remaining
         floor = self._settle(view, order, gas_left, refund)
         for account in deleted:
             view.delete_account(account)
@@ -404,7 +405,7 @@ class Executor:
         _clear(view, tree.touched)
         message = computation.msg
         return Outcome(
-            _error=computation.error if is_error else None,
+            _error=error,
             output=bytes(computation.output),
             return_data=bytes(computation.return_data),
             raw_log_entries=tuple(tree.logs),
@@ -455,7 +456,7 @@ class _CallTree:
             # Clients once kept this touch when all else was undone, so it is a rule (EIP-716).
             self.touched[THREE] = None
         for child in computation.children:
-            self.visit(child, failed or child.is_error)
+            self.visit(child, failed or child._error is not None)
 
 
 def _clear(view: FlatState, touched: Iterable[Any]) -> None:

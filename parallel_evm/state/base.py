@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Final
 
 from parallel_evm.state.source import Account, AccountSource
 
 DEFAULT_CAPACITY = 1_000_000
 """Cached accounts, slots and codes; at roughly 200 bytes each this bounds a cache to 200 MB."""
+
+
+_UNKNOWN: Final = Account(-1, -1, b"")
+"""Stands for no account, not for one that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,14 @@ class CachedSource(AccountSource):
     def load_code(self, code_hash: bytes) -> bytes:
         raise NotImplementedError
 
+    # What is there already is read without the lock. A cache may leave for its successor at any
+    # moment, and move on there; as long as it has not left after the look, it had not before.
+
     def account(self, address: bytes) -> Account | None:
+        accounts = self._accounts
+        found = accounts.get(address, _UNKNOWN)
+        if found is not _UNKNOWN and self._accounts is accounts:
+            return found
         with self._lock:
             try:
                 return self._accounts[address]
@@ -62,6 +74,12 @@ class CachedSource(AccountSource):
                 return account
 
     def slot(self, address: bytes, slot: int) -> int:
+        slots = self._slots
+        held = slots.get(address)
+        if held is not None:
+            found = held.get(slot)
+            if found is not None and self._slots is slots:
+                return found
         with self._lock:
             known = self._slots.get(address)
             if known is None:
@@ -73,6 +91,9 @@ class CachedSource(AccountSource):
             return value
 
     def code(self, code_hash: bytes) -> bytes:
+        found = self._codes.get(code_hash)
+        if found is not None:
+            return found  # named by its content: the same in every state
         with self._lock:
             code = self._codes.get(code_hash)
             if code is None:

@@ -133,7 +133,8 @@ class FlatState(AccountDatabaseAPI):
     """The same for code that can go on with linear values, where there are any."""
 
     def code(self, code_hash: bytes) -> bytes:
-        code = self.effects.codes.get(code_hash)
+        codes = self.effects.codes
+        code = codes.get(code_hash) if codes else None
         return self.source.code(code_hash) if code is None else code
 
     #

@@ -39,10 +39,11 @@ class Observations:
 class Recorder:
     """A `Source` that answers from the one below and remembers what it answered."""
 
-    __slots__ = ("_bounds", "_cells", "_slots", "_source", "observations")
+    __slots__ = ("_bounds", "_cells", "_slots", "_source", "code", "observations")
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self.code = source.code  # named by its content: nothing to observe
         self.observations = Observations()
         self._cells = self.observations.cells
         self._slots = self.observations.slots
@@ -115,6 +116,3 @@ class Recorder:
         if value is None:
             value = seen[slot] = self._source.slot(address, slot)
         return value
-
-    def code(self, code_hash: bytes) -> bytes:
-        return self._source.code(code_hash)  # named by its content: nothing to observe

@@ -6,10 +6,11 @@ import sys
 from types import FrameType
 from typing import Any
 
-from eth.constants import BLANK_ROOT_HASH
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 
 from parallel_evm.merkle.source import TrieSource
 from parallel_evm.state.base import Changes
+from parallel_evm.state.source import Account
 
 A = b"\xaa" * 20
 
@@ -20,7 +21,7 @@ def changed(slot: int) -> Changes:
 
 def second_source() -> TrieSource:
     first = TrieSource({}, BLANK_ROOT_HASH, {})
-    return first.successor(b"\x01" * 32, changed(1), {}, {})
+    return first.successor(BLANK_ROOT_HASH, changed(1), {}, {})
 
 
 def test_a_successor_knows_what_was_missed() -> None:
@@ -69,3 +70,34 @@ def interrupted(source: TrieSource, at: int) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+class Overtaken(dict[Any, Any]):
+    """A dictionary that belongs to the successor already when somebody has found it."""
+
+    def __init__(self, source: TrieSource, changes: Changes, held: dict[Any, Any]) -> None:
+        super().__init__(held)
+        self.hand_over = lambda: source.successor(b"\x02" * 32, changes, {}, {})
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        hand_over, self.hand_over = self.hand_over, lambda: None  # type: ignore[assignment,return-value]
+        hand_over()
+        return super().get(key, default)
+
+
+def test_a_reader_overtaken_by_the_next_block_reads_the_state_it_asked_for() -> None:
+    """The hand-over comes between two steps of a read, as another thread's would."""
+    old, new = Account(1, 1, EMPTY_SHA3), Account(2, 2, EMPTY_SHA3)
+    changes = Changes({A: new}, {A: {1: 9}})
+
+    source = second_source()
+    source._accounts = Overtaken(source, changes, {A: old})
+    assert source.account(A) is None  # as its tries say, where nothing is
+
+    source = second_source()
+    source._slots = Overtaken(source, changes, {A: {1: 5}})
+    assert source.slot(A, 1) == 0
+
+    source = second_source()
+    source._slots = {A: Overtaken(source, changes, {1: 5})}
+    assert source.slot(A, 1) == 0
