@@ -9,13 +9,17 @@ more than one or two of them reads them here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from eth.vm.forks.berlin.constants import ACCESS_LIST_TRANSACTION_TYPE
 from eth.vm.forks.berlin.transactions import AccessListTransaction
+from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
 from eth.vm.forks.cancun.transactions import BlobTransaction
+from eth.vm.forks.london.constants import DYNAMIC_FEE_TRANSACTION_TYPE
 from eth.vm.forks.london.transactions import DynamicFeeTransaction
+from eth.vm.forks.prague.constants import SET_CODE_TRANSACTION_TYPE
 from eth.vm.forks.prague.transactions import SetCodeTransaction
 
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
@@ -47,39 +51,43 @@ class Fields(NamedTuple):
 
 
 def fields_of(transaction: Any) -> Fields | None:
-    """The fields of one of py-evm's own transactions since EIP-155; None for any other."""
+    """The fields of one of py-evm's own transactions since EIP-155; None for any other, and for one
+    whose wrapper gives its type wrong."""
     kind = type(transaction)
     if kind in STOCK_TYPED_TRANSACTIONS:
         signed = transaction._inner
-        read = _TYPED.get(type(signed))
-        if read is not None:
-            return tuple.__new__(Fields, (signed, transaction.type_id, *read(signed)))
+        type_id, read = _TYPED.get(type(signed), _NOTHING)
+        if type_id == transaction.type_id:
+            return tuple.__new__(Fields, (signed, type_id, *read(signed)))
     elif kind in STOCK_LEGACY_TRANSACTIONS:
         return tuple.__new__(Fields, (transaction, 0, *_LEGACY[kind](transaction), 0, ()))
     return None
 
 
-def _reader(kind: Any, *names: str) -> Callable[[Any], tuple[Any, ...]]:
-    """Reads these fields where rlp keeps them."""
+_Reader = Callable[[Any], tuple[Any, ...]]
+
+
+def _reader(kind: Any, v: str, *prices: str) -> _Reader:
+    """Reads the fields in their order, where rlp keeps them."""
     attributes = dict(zip(kind._meta.field_names, kind._meta.field_attrs, strict=True))
+    names = ["nonce", "gas", "to", "value", "data", v, "r", "s", *prices]
+    if kind not in STOCK_LEGACY_TRANSACTIONS:
+        names += ["chain_id", "access_list"]
     return attrgetter(*(attributes[name] for name in names))
 
 
-def _readers(
-    kinds: Iterable[type], *last: str, v: str = "y_parity"
-) -> dict[type, Callable[[Any], tuple[Any, ...]]]:
-    first = ("nonce", "gas", "to", "value", "data", v, "r", "s")
-    return {kind: _reader(kind, *first, *last) for kind in kinds}
-
-
-_LEGACY: Final = _readers(STOCK_LEGACY_TRANSACTIONS, "gas_price", "gas_price", v="v")
-_TYPED: Final = {
-    **_readers([AccessListTransaction], "gas_price", "gas_price", "chain_id", "access_list"),
-    **_readers(
-        [DynamicFeeTransaction, BlobTransaction, SetCodeTransaction],
-        "max_fee_per_gas",
-        "max_priority_fee_per_gas",
-        "chain_id",
-        "access_list",
-    ),
+_LEGACY: Final = {
+    kind: _reader(kind, "v", "gas_price", "gas_price") for kind in STOCK_LEGACY_TRANSACTIONS
 }
+_ONE_PRICE: Final = ("y_parity", "gas_price", "gas_price")
+_TWO_PRICES: Final = ("y_parity", "max_fee_per_gas", "max_priority_fee_per_gas")
+_TYPED: Final[dict[type, tuple[int, _Reader]]] = {
+    kind: (type_id, _reader(kind, *names))
+    for kind, type_id, names in (
+        (AccessListTransaction, ACCESS_LIST_TRANSACTION_TYPE, _ONE_PRICE),
+        (DynamicFeeTransaction, DYNAMIC_FEE_TRANSACTION_TYPE, _TWO_PRICES),
+        (BlobTransaction, BLOB_TX_TYPE, _TWO_PRICES),
+        (SetCodeTransaction, SET_CODE_TRANSACTION_TYPE, _TWO_PRICES),
+    )
+}
+_NOTHING: Final[tuple[int, _Reader]] = (-1, tuple)

@@ -14,13 +14,10 @@ from typing import Any, Final
 
 from eth._utils.transactions import EIP155_CHAIN_ID_OFFSET, V_OFFSET
 from eth.vm.forks.berlin.constants import ACCESS_LIST_TRANSACTION_TYPE
-from eth.vm.forks.berlin.transactions import AccessListTransaction
 from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
-from eth.vm.forks.cancun.transactions import BlobTransaction
 from eth.vm.forks.london.constants import DYNAMIC_FEE_TRANSACTION_TYPE
-from eth.vm.forks.london.transactions import DynamicFeeTransaction
 from eth.vm.forks.prague.constants import SET_CODE_TRANSACTION_TYPE
-from eth.vm.forks.prague.transactions import Authorization, SetCodeTransaction
+from eth.vm.forks.prague.transactions import Authorization
 
 from parallel_evm.merkle.nodes import (
     end_of_item,
@@ -45,9 +42,8 @@ def message_for_signing(transaction: Any, fields: Fields | None) -> bytes:
         try:
             if not fields.type_id:
                 return _legacy(fields)
-            type_id, write = _WRITERS[type(fields.signed)]
-            if type_id == fields.type_id:
-                return bytes((type_id,)) + node_of(_unsigned_on_the_wire(fields) or write(fields))
+            rest = _unsigned_on_the_wire(fields) or _WRITERS[fields.type_id](fields)
+            return bytes((fields.type_id,)) + node_of(rest)
         except (_Unusual, AttributeError, TypeError, ValueError):
             pass
     message: bytes = transaction.get_message_for_signing()
@@ -156,12 +152,12 @@ def _set_code(fields: Fields) -> bytes:
 
 
 _WRITERS: Final = {
-    AccessListTransaction: (ACCESS_LIST_TRANSACTION_TYPE, _access_list),
-    DynamicFeeTransaction: (DYNAMIC_FEE_TRANSACTION_TYPE, _dynamic_fee),
-    BlobTransaction: (BLOB_TX_TYPE, _blob),
-    SetCodeTransaction: (SET_CODE_TRANSACTION_TYPE, _set_code),
+    ACCESS_LIST_TRANSACTION_TYPE: _access_list,
+    DYNAMIC_FEE_TRANSACTION_TYPE: _dynamic_fee,
+    BLOB_TX_TYPE: _blob,
+    SET_CODE_TRANSACTION_TYPE: _set_code,
 }
-"""The types of EIP-2718, and what writes such a transaction without its signature."""
+"""By type (EIP-2718): what writes the items of such a transaction without its signature."""
 
 
 def _core(fields: Fields) -> bytes:

@@ -363,18 +363,21 @@ class ProcessSession:
     # The interface
     #
     def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
+        if not indices:
+            return
         handles = list(self._handles.values())
         contents = list(map(_content, self._job.transactions))
-        block = [content for content in contents if content is not None]
+        known = [content for content in contents if content is not None]
         for place, handle in enumerate(handles):
             share = indices[place :: len(handles)]
             if not share:
                 continue
             self._shares[handle.number] = share
-            # The last one has as few senders to recover as any.
-            is_to_list = lists and handle is handles[-1] and len(block) == len(contents)
+            block = None
+            if lists and len(known) == len(contents):
+                block, lists = known, False
             its = [contents[index] for index in share]
-            if self._ask(handle, (wire.SENDERS, its, block if is_to_list else None)) and is_to_list:
+            if self._ask(handle, (wire.SENDERS, its, block)) and block is not None:
                 self._listing = handle.number, block
 
     def listed(self) -> Listed | None:

@@ -47,6 +47,7 @@ def test_what_somebody_made_is_not_taken_apart() -> None:
         pass
 
     assert fields_of(stock) is not None
+    assert fields_of(type(stock)(1, stock._inner)) is None
     assert fields_of(Wrapper(2, stock._inner)) is None
     assert fields_of(type(stock)(2, Content(*stock._inner))) is None
     assert fields_of(Legacy(*legacy)) is None
