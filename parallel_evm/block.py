@@ -129,7 +129,7 @@ def execute(
             )
             flow.prepare()
             flow.judge_all()
-            listed = session.listed()
+            flow.finish()
         except Exception:
             session.close()
             raise
@@ -137,11 +137,6 @@ def execute(
             session.abandon()
             raise
         session.close()
-    if listed is not None:
-        vm.listed = listed
-    rooting = time.perf_counter()
-    flow.committed.make_storage_roots()
-    clock.roots = time.perf_counter() - rooting
     flow.note_pace()
     ledger = flow.ledger
     result = ledger.header(), tuple(ledger.receipts()), tuple(ledger.computations)
@@ -224,6 +219,8 @@ class _Flow:
         self._alone = isinstance(session, SerialSession)
         """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with
         a state root.)"""
+        self._runs_all = self._alone or way is Way.ASSISTED
+        """Does nobody speculate?"""
         self._own: Speculator | None = None
         self._failed = 0
         self._given_up: str | None = None
@@ -372,7 +369,7 @@ class _Flow:
         for index, transaction in enumerate(self._job.transactions):
             if not self.ledger.admits(transaction):
                 self._run_natively(index)
-            elif self._alone:
+            elif self._runs_all:
                 self._run_here(index)
             elif self.committed.effects is not self._written:
                 # A customised VM made a state root between two transactions. What the block has
@@ -459,6 +456,16 @@ class _Flow:
     #
     # Afterwards
     #
+    def finish(self) -> None:
+        """Storage tries and receipts; then the list, which a worker is making meanwhile."""
+        started = time.perf_counter()
+        self.committed.make_storage_roots()
+        self._clock.roots = time.perf_counter() - started
+        self.ledger.receipts()
+        listed = self._session.listed()
+        if listed is not None:
+            self._vm.listed = listed
+
     def note_pace(self) -> None:
         """How long all this took, for the choice of who runs the next block."""
         pace, choice, transactions = self._pace, self._choice, self._job.transactions
@@ -467,8 +474,8 @@ class _Flow:
         seconds = time.perf_counter() - self._clock.started
         runs = [trail.seconds for trail in self._trails]
         pace.note(choice.way, transactions, runs, seconds)
-        if self._unknown and self._session.recovering_cpu:  # else nobody helped
-            pace.note_help(self._session.recovering_cpu / len(self._unknown))
+        if self._unknown and self._session.recovering:  # else nobody helped
+            pace.note_help(self._session.recovering / len(self._unknown))
         if choice.way is Way.ASSISTED:
             entering = max(0.0, self._judging_cpu - sum(runs))
             pace.note_meanwhile(choice.way, entering / len(transactions))

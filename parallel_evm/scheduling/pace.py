@@ -186,7 +186,7 @@ class Pace:
         self._recovery += _LATEST * (seconds - self._recovery)
 
     def note_help(self, seconds: float) -> None:
-        """CPU that workers took for a sender, with all that they had to do to begin."""
+        """What went by in a worker for each sender."""
         self._help += _LATEST * (seconds - self._help)
 
     def note_meanwhile(self, way: Way, seconds: float) -> None:

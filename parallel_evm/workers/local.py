@@ -57,7 +57,7 @@ class _LocalSession:
 
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         self.lost: list[str] = []
-        self.recovering_cpu = 0.0
+        self.recovering = 0.0
         self.running_cpu = 0.0
         self._job = job
         self._rules = rules

@@ -260,7 +260,7 @@ class ProcessSession:
 
     def __init__(self, pool: ProcessPool, job: BlockJob) -> None:
         self.lost: list[str] = []
-        self.recovering_cpu = 0.0
+        self.recovering = 0.0
         self.running_cpu = 0.0
         self._pool = pool
         self._job = job
@@ -522,14 +522,14 @@ class ProcessSession:
                         handle.forget(lineage)
                 self._give_up(number)
             elif tag == wire.RECOVERED:
-                _, senders, cpu = message
+                _, senders, cpu, seconds = message
                 share = self._shares.pop(number)
                 count = len(_addresses(senders))
                 self._senders.update(zip(share[:count], senders, strict=True))
                 if cpu is None:
                     self._shares[number] = share[count:]
                 else:
-                    self.recovering_cpu += float(cpu)
+                    self.recovering += float(seconds)
                     if self._listing is None or self._listing[0] != number:
                         self._settle(handle, cpu)
             elif tag == wire.LISTED:

@@ -66,10 +66,11 @@ class Session(Protocol):
         """CPU seconds that other processes spent on the session; complete after close."""
         ...
 
-    recovering_cpu: float
-    """Those among them that went by until the last sender was found."""
+    recovering: float
+    """Seconds that went by in workers until their last sender was found, added up. Not of their
+    CPU: one that shares it with others is waited for all the same."""
     running_cpu: float
-    """Those that went into transactions: running them and sending what came of it."""
+    """CPU seconds that went into transactions: running them and sending what came of it."""
 
     def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
         """Begin to recover the senders of these transactions, the first ones first. Once only.

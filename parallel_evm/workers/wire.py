@@ -40,7 +40,8 @@ STOP: Final = 5
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN)"""
+"""(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN, seconds since
+SENDERS)"""
 LISTED: Final = 14
 """(LISTED, the transactions' hashes, root of their trie, its nodes, CPU seconds since BEGIN)"""
 RESULTS: Final = 11

@@ -202,6 +202,7 @@ class Worker:
             self._failure = f"could not take the block: {error!r}"
 
     def _recover(self, transactions: Sequence[bytes | None], block: list[bytes] | None) -> None:
+        began = time.perf_counter()
         for start in range(0, len(transactions), SENDERS_AT_ONCE):
             end = start + SENDERS_AT_ONCE
             senders = [
@@ -209,7 +210,7 @@ class Worker:
                 for encoded in transactions[start:end]
             ]
             cpu = time.process_time() - self._cpu if end >= len(transactions) else None
-            self._send((wire.RECOVERED, senders, cpu))
+            self._send((wire.RECOVERED, senders, cpu, time.perf_counter() - began))
         if block is not None:
             made = listed(block)
             cpu = time.process_time() - self._cpu

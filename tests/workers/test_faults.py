@@ -226,7 +226,7 @@ def answering(
             if message[0] == moment:
                 reply(conn, message)
             elif message[0] == wire.SENDERS:
-                conn.send_bytes(wire.encode((wire.RECOVERED, (), True)))
+                conn.send_bytes(wire.encode((wire.RECOVERED, (), True, 0.0)))
             elif message[0] == wire.RUN:
                 conn.send_bytes(wire.encode((wire.DONE, None, 0.0, 0.0)))
 
@@ -267,15 +267,17 @@ NONSENSE: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "done at no time": (wire.RUN, _says(wire.DONE, None, "x", 0.0)),
     "fetch of nothing": (wire.RUN, _says(wire.FETCH, 5)),
     "fetch of the unknown": (wire.RUN, _says(wire.FETCH, [(1, 2, 3, 4)])),
-    "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], False)),
+    "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], False, 0.0)),
     "senders missing": (wire.SENDERS, _says(wire.RECOVERED)),
-    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5, True)),
+    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5, True, 0.0)),
     "senders no addresses": (
         wire.SENDERS,
-        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]), True)(conn, message),
+        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]), True, 0.0)(
+            conn, message
+        ),
     ),
-    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [], True)),
-    "too many senders": (wire.SENDERS, _says(wire.RECOVERED, [None] * 9999, True)),
+    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [], True, 0.0)),
+    "too many senders": (wire.SENDERS, _says(wire.RECOVERED, [None] * 9999, True, 0.0)),
     "end of program": (wire.RUN, lambda *_: os._exit(3)),
     "end of program at once": (wire.OPEN, lambda *_: os._exit(0)),
     "pipe closed": (wire.RUN, lambda conn, _: os.close(conn.fileno())),
