@@ -105,7 +105,7 @@ def _reference(node: bytes, nodes: dict[bytes, bytes]) -> bytes:
     return b"\xa0" + digest
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _shape(count: int) -> _Leaf | _Branch:
     """Of the trie of so many items."""
     return _shape_of(sorted((number_item(index).hex(), index) for index in range(count)), 0)
