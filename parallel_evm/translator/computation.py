@@ -22,7 +22,8 @@ _PADDING: Final = bytes(PADDING)
 
 
 def has_stock_loop(computation_class: Any) -> bool:
-    """Does this class run opcodes in py-evm's own loop, so that translating changes nothing?"""
+    """Does this class run opcodes in py-evm's own loop, and end it as py-evm does, so that
+    translating changes nothing?"""
     method = getattr(computation_class.apply_computation, "__func__", None)
     return (
         method is BaseComputation.apply_computation.__func__  # type: ignore[attr-defined]
@@ -46,7 +47,7 @@ def translating(
     Raises ValueError for a class that has a loop of its own (`has_stock_loop`).
     """
     if not has_stock_loop(computation_class):
-        raise ValueError(f"{computation_class.__name__} replaces py-evm's apply_computation")
+        raise ValueError(f"{computation_class.__name__} has a loop or an end of its own")
     programs = Programs(Dialect(computation_class.opcodes, wrapped, threshold, cache))
 
     def apply_computation(

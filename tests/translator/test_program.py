@@ -115,10 +115,17 @@ def test_a_class_with_a_loop_of_its_own_is_refused() -> None:
         def apply_computation(cls, *arguments: Any, **options: Any) -> Any:
             return super().apply_computation(*arguments, **options)
 
+    class OwnWay(CancunComputation):
+        """It has a say in what becomes of errors, around the loop."""
+
+        def __exit__(self, *error: Any) -> Any:
+            return super().__exit__(*error)
+
     assert has_stock_loop(CancunComputation)
-    assert not has_stock_loop(Own)
-    with pytest.raises(ValueError, match="Own"):
-        translating(Own)
+    for custom in (Own, OwnWay):
+        assert not has_stock_loop(custom)
+        with pytest.raises(ValueError, match=custom.__name__):
+            translating(custom)
 
 
 def test_nobody_translates_while_somebody_watches_every_opcode(
