@@ -30,6 +30,7 @@ from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Account
 
 _NEW: Final = Account(0, 0, EMPTY_SHA3)
+"""What an account begins with that did not exist before the block."""
 
 
 @dataclass(frozen=True, slots=True)

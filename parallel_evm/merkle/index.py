@@ -1,7 +1,8 @@
 """The trie of a block's transactions, receipts or withdrawals, whose keys are known beforehand.
 
 Responsible for: `index_trie`, `add_to_index_trie` and `listed`.
-Talks to: `update`, for one more item. Never: fetches a node; nothing is below.
+Talks to: `update`, for one more item, which alone needs nodes that are there already.
+Never: takes apart what it builds.
 
 The keys are the RLP of 0, 1, 2 and so on, so how many items there are says where each of them goes:
 the *shape* of the trie is worked out once for a number of items and filled in with them.
@@ -27,7 +28,7 @@ from parallel_evm.merkle.nodes import (
     number_item,
     string_item,
 )
-from parallel_evm.merkle.update import TrieUpdate, update
+from parallel_evm.merkle.update import TrieUpdate, reference_to, update
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +90,11 @@ def _node(shape: _Leaf | _Branch, items: Sequence[bytes], nodes: dict[bytes, byt
             references.append(BLANK)
         elif isinstance(child, _Leaf):  # nearly all are: no call for them
             node = node_of(child.path + string_item(items[child.index]))
-            references.append(_reference(node, nodes))
+            references.append(reference_to(node, nodes))
         else:
-            references.append(_reference(_node(child, items, nodes), nodes))
+            references.append(reference_to(_node(child, items, nodes), nodes))
     branch = node_of(b"".join(references) + BLANK)
-    return branch if shape.path is None else node_of(shape.path + _reference(branch, nodes))
-
-
-def _reference(node: bytes, nodes: dict[bytes, bytes]) -> bytes:
-    """The item by which a parent holds this node."""
-    if len(node) < 32:
-        return node
-    digest = keccak(node)
-    nodes[digest] = node
-    return b"\xa0" + digest
+    return branch if shape.path is None else node_of(shape.path + reference_to(branch, nodes))
 
 
 @lru_cache(maxsize=16)

@@ -140,13 +140,13 @@ class _Batch:
                 if new == old:
                     return node
                 if len(new) >= 32:
-                    return node[:start] + self._reference(new) + node[end:]
+                    return node[:start] + reference_to(new, self._nodes) + node[end:]
                 items = [*branch.groups()]
                 items[slot] = new
                 return self._settle(items, {slot}, new == BLANK, index)
             if value == BLANK:
                 return node
-            new = self._reference(node_of(leaf_path(key[depth + 1 :]) + value))
+            new = reference_to(node_of(leaf_path(key[depth + 1 :]) + value), self._nodes)
             return node_of(node[branch.start(1) : start] + new + node[end:])
         return self.apply(node, index, index + 1, depth)
 
@@ -174,11 +174,11 @@ class _Batch:
             items[VALUE] = values[low]
             low += 1
         for slot, start, end in _slices(keys, low, high, fork):
-            items[slot] = self._reference(self._build(keys, values, start, end, fork + 1))
+            items[slot] = reference_to(self._build(keys, values, start, end, fork + 1), self._nodes)
         branch = node_of(b"".join(items))
         if fork == depth:
             return branch
-        return node_of(extension_path(first[depth:fork]) + self._reference(branch))
+        return node_of(extension_path(first[depth:fork]) + reference_to(branch, self._nodes))
 
     def _branch(self, items: list[bytes], low: int, high: int, depth: int, bare: set[int]) -> bytes:
         """Return what a branch with these items becomes after a slice of changes.
@@ -218,7 +218,7 @@ class _Batch:
         """
         if not shrunk or items.count(BLANK) < BRANCH_ITEMS - 1:
             for slot in bare:
-                items[slot] = self._reference(items[slot])
+                items[slot] = reference_to(items[slot], self._nodes)
             return node_of(b"".join(items))
         if items[VALUE] != BLANK:
             return node_of(leaf_path("") + items[VALUE])
@@ -235,7 +235,7 @@ class _Batch:
             return BLANK
         items = items_of(node)
         if len(items) == BRANCH_ITEMS:
-            return node_of(extension_path(path) + (reference or self._reference(node)))
+            return node_of(extension_path(path) + (reference or reference_to(node, self._nodes)))
         rest, is_leaf = path_of(items[0])
         return node_of((leaf_path if is_leaf else extension_path)(path + rest) + items[1])
 
@@ -263,13 +263,14 @@ class _Batch:
         branch = self._branch(items, low, high, depth + shared, {slot} if rest else set())
         return self._lengthen(path[:shared], branch, None) if shared else branch
 
-    def _reference(self, node: bytes) -> bytes:
-        """Return the item by which a parent holds this node, keeping the node if it is hashed."""
-        if len(node) < 32:
-            return node
-        digest = keccak(node)
-        self._nodes[digest] = node
-        return b"\xa0" + digest
+
+def reference_to(node: bytes, nodes: dict[bytes, bytes]) -> bytes:
+    """Return the item by which a parent holds this node, which is kept in ``nodes`` if hashed."""
+    if len(node) < 32:
+        return node
+    digest = keccak(node)
+    nodes[digest] = node
+    return b"\xa0" + digest
 
 
 def _slices(keys: list[str], low: int, high: int, depth: int) -> Iterator[tuple[int, int, int]]:

@@ -326,7 +326,7 @@ class Executor:
             view.begin_warm(self._coinbase)
         if value:
             view.effects.deltas[order.sender] -= value
-            view.credit(to, value)
+            view.settle_balance(to, value)
         else:
             view.touch_account(to)
         gas_left = order.gas_for_message
@@ -380,12 +380,10 @@ class Executor:
         refunded = min(refund, used // self._fork.refund_quotient)
         floor = self._fork.extra_gas_for_data(fields.signed, used, refunded)
         back = (refunded + gas_left - floor) * order.price
-        if back > 0:
-            view.credit(order.sender, back)
-        elif back:
-            view.delta_balance(order.sender, back)
+        if back:
+            view.settle_balance(order.sender, back)
         # Also where the fee is zero: the coinbase is touched (EIP-161).
-        view.credit(self._coinbase, (used - refunded + floor) * order.tip)
+        view.settle_balance(self._coinbase, (used - refunded + floor) * order.tip)
         return floor
 
     def _finish(self, view: FlatState, order: _Order, computation: Any) -> Outcome:

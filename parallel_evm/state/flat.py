@@ -159,17 +159,11 @@ class FlatState(AccountDatabaseAPI):
     def set_storage(self, address: Address, slot: int, value: int) -> None:
         if type(value) is not int or value < 0 or value > UINT_256_MAX:
             value = self._checked(value, (address, slot))
-        written = self.effects.slots.get(address)
-        if written is None:
+        if address not in self.effects.slots:
             validate_canonical_address(address, title="Storage Address")
-            written = self.effects.slots[address] = {}
-        previous = written.get(slot, _ABSENT)
-        key = (address, slot)
-        if key not in self._originals:
+        if (address, slot) not in self._originals:
             validate_uint256(slot, title="Storage Slot")
-            self._originals[key] = self.load(address, slot) if previous is _ABSENT else previous
-        self._log.append((written, slot, previous))
-        written[slot] = value
+        self.store(address, slot, value, self.load(address, slot))
 
     def store(self, address: bytes, slot: int, value: int, current: int) -> None:
         """`set_storage` by who has looked already (`standing`): the slot holds ``current``."""
@@ -224,6 +218,15 @@ class FlatState(AccountDatabaseAPI):
 
         Raises py-evm's `ValidationError` when it does not.
         """
+        self._set_delta(address, self._total(address, delta))
+
+    def settle_balance(self, address: Address, delta: int) -> None:
+        """`delta_balance` that is never undone."""
+        self.effects.deltas[address] = self._total(address, delta)
+        self.effects.cells[address, LIFE] = True
+
+    def _total(self, address: Address, delta: int) -> int:
+        """What the account gained in all with ``delta``, which leaves it in range."""
         total = self.effects.deltas.get(address, 0) + delta
         if delta < 0:
             in_range = self.source.at_least(address, -total)
@@ -231,16 +234,7 @@ class FlatState(AccountDatabaseAPI):
             in_range = self.source.below(address, UINT_256_MAX + 1 - total)
         if not in_range:
             validate_uint256(self.source.balance(address) + total, title="Account Balance")
-        self._set_delta(address, total)
-
-    def credit(self, address: Address, amount: int) -> None:
-        """`delta_balance` by what is not negative, and never undone."""
-        deltas = self.effects.deltas
-        total = deltas.get(address, 0) + amount
-        if not self.source.below(address, UINT_256_MAX + 1 - total):
-            validate_uint256(self.source.balance(address) + total, title="Account Balance")
-        deltas[address] = total
-        self.effects.cells[address, LIFE] = True
+        return total
 
     def _set_delta(self, address: Address, total: int) -> None:
         deltas = self.effects.deltas
