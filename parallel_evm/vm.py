@@ -39,7 +39,7 @@ from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
 from parallel_evm.workers.local import RuleBook, SerialPool
 from parallel_evm.workers.session import CannotServe, Pool
-from parallel_evm.workers.shared import pool_for
+from parallel_evm.workers.shared import assistant_for, pool_for
 
 T = TypeVar("T")
 
@@ -55,7 +55,10 @@ class Engine:
         self.config = config
         self.sources = TrieSources()
         self.merkle_state = merkle_state_class(self.sources)
-        self.rules = RuleBook()
+        self._assistant = assistant_for(config)
+        self._assistance = 0.0 if self._assistant is None else self._assistant.cpu
+        """CPU seconds of the assistant that were reported."""
+        self.rules = RuleBook(self._assistant)
         self._liberties = Liberties(
             translate=config.translate,
             direct=config.direct,
@@ -138,10 +141,21 @@ class Engine:
             else:
                 choice = Choice(Way.ALONE, {}, why_alone)
                 done = self._execute_on(self._alone, vm, transactions, base_header, choice)
+            done = self._with_assistance(*done)
             folder = self._liberties.translation_cache
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
             return done
+
+    def _with_assistance(
+        self, result: BlockResult, report: BlockReport | None
+    ) -> tuple[BlockResult, BlockReport | None]:
+        """What the assistant has spent since the last block counts as workers' time."""
+        if report is None or self._assistant is None:
+            return result, report
+        before, self._assistance = self._assistance, self._assistant.cpu
+        spent = report.worker_cpu_seconds + self._assistance - before
+        return result, replace(report, worker_cpu_seconds=spent)
 
     def _in_the_way_chosen(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI

@@ -29,6 +29,7 @@ from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
 from parallel_evm.translator import has_stock_loop, translating
 from parallel_evm.translator.cache import cache_at
+from parallel_evm.translator.orders import Assistant
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +185,14 @@ def speculative_state(
     direct: bool = True,
     fast_precompiles: bool = True,
     translation_cache: str | None = None,
+    assistant: Assistant | None = None,
 ) -> Any:
     """The state class that speculations of ``state_class``'s transactions run on.
 
     With ``translate``, contracts run as Python functions where all rules are py-evm's own.
     ``direct``: where every rule is py-evm's own, go about it without py-evm's layers.
     ``fast_precompiles``: likewise, with faster precompiles. ``translation_cache``: where what is
-    translated outlives the process.
+    translated outlives the process. ``assistant``: who translates meanwhile.
     """
     state_bases: tuple[Any, ...] = (state_class,)
     namespace: dict[str, Any] = {
@@ -241,6 +243,6 @@ def speculative_state(
         )
         if translate and has_stock_loop(derived):
             cache = None if translation_cache is None else cache_at(translation_cache)
-            derived = translating(derived, wrapped, cache=cache)
+            derived = translating(derived, wrapped, cache=cache, assistant=assistant)
         namespace["computation_class"] = derived
     return type(state_class.__name__, state_bases, namespace)

@@ -16,6 +16,7 @@ from eth.vm.computation import NO_RESULT, BaseComputation
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.guarded_memory import GuardedMemory
 from parallel_evm.translator.operations import Opcodes
+from parallel_evm.translator.orders import Assistant
 from parallel_evm.translator.program import PADDING, THRESHOLD, Dialect, Programs
 
 _PADDING: Final = bytes(PADDING)
@@ -37,18 +38,20 @@ def translating(
     wrapped: Opcodes = MappingProxyType({}),
     threshold: int = THRESHOLD,
     cache: Cache | None = None,
+    assistant: Assistant | None = None,
 ) -> Any:
     """A subclass of ``computation_class`` with the same results, faster.
 
     ``wrapped``: by number, the stock opcodes whose work objects of the class's table do; a SHA3
     among them also notes preimages in ``state.preimages``. ``threshold``: visits before a block is
-    translated. ``cache``: where translations outlive the process.
+    translated. ``cache``: where translations outlive the process. ``assistant``: who translates
+    while code goes on cold.
 
     Raises ValueError for a class that has a loop of its own (`has_stock_loop`).
     """
     if not has_stock_loop(computation_class):
         raise ValueError(f"{computation_class.__name__} has a loop or an end of its own")
-    programs = Programs(Dialect(computation_class.opcodes, wrapped, threshold, cache))
+    programs = Programs(Dialect(computation_class.opcodes, wrapped, threshold, cache, assistant))
 
     def apply_computation(
         cls: Any,
@@ -72,6 +75,8 @@ def translating(
                     cls.consume_initcode_gas_cost(computation)
             if parent_computation is not None:
                 computation.contracts_created = parent_computation.contracts_created
+            elif assistant is not None and assistant.is_awaited:
+                assistant.take_in()
             if message.is_create:
                 computation.contracts_created.append(message.storage_address)
 

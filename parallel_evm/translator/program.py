@@ -12,7 +12,7 @@ from __future__ import annotations
 import builtins
 import marshal
 from collections.abc import Callable, Container, Sequence
-from functools import partial
+from functools import cached_property, partial
 from threading import Thread
 from types import CodeType, MappingProxyType
 from typing import Any, Final
@@ -30,9 +30,18 @@ from parallel_evm.translator.machine import (
     only_numbers,
 )
 from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
+from parallel_evm.translator.orders import Assistant, Described, Order, described
 from parallel_evm.translator.recording import MAX_BLOCKS, Recording
 from parallel_evm.translator.steps import ColdCode, StepTable
-from parallel_evm.translator.trace import NoWayOn, Onward, Trace
+from parallel_evm.translator.trace import NoWayOn, Trace
+from parallel_evm.translator.translation import (
+    Made,
+    Trail,
+    Wanted,
+    name_of,
+    trace_of,
+    translate,
+)
 from parallel_evm.translator.visits import Counts
 
 THRESHOLD: Final = 96
@@ -60,7 +69,6 @@ PADDING: Final = 32
 
 Kind = tuple[int, bytes]
 """Calls with equally many bytes of call data and the same function selector."""
-Trail = tuple[Any, ...]
 
 Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
 """A trace: (computation, stack, gas meter, memory, padded call data, storage address) -> the
@@ -83,10 +91,12 @@ class Dialect:
         wrapped: Opcodes = MappingProxyType({}),
         threshold: int = THRESHOLD,
         cache: Cache | None = None,
+        assistant: Assistant | None = None,
     ) -> None:
         """``opcodes``: the table that py-evm would use. ``wrapped``: by number, the stock opcodes
         whose work objects of this table do; a SHA3 among them also notes preimages in
-        ``state.preimages``. ``cache``: where translations outlive the process."""
+        ``state.preimages``. ``cache``: where translations outlive the process. ``assistant``: who
+        translates meanwhile; None: it is done when it is needed."""
         self.opcodes = opcodes
         self.threshold = threshold
         self.patience = max(1, threshold // 3)
@@ -96,6 +106,7 @@ class Dialect:
         """The table with each object replaced by the stock one whose work it does."""
         self.steps = StepTable(opcodes, self.meanings, self.notes_sha3)
         self.namespace = self._namespace()
+        self.assistant = assistant
         self._cache = cache
         self._identity: bytes | None = None
         if cache is not None:
@@ -115,6 +126,11 @@ class Dialect:
         if self._cache is None or self._identity is None or not content:
             return {}
         return self._cache.visits(self._identity, content, here)
+
+    @cached_property
+    def description(self) -> Described | None:
+        """For an assistant; None where it could not know what some opcodes mean."""
+        return described(self.meanings, self.notes_sha3)
 
     def _namespace(self) -> dict[str, Any]:
         names = dict(NAMESPACE)
@@ -157,6 +173,8 @@ class Program:
         """Blocks of all paths that were translated here."""
         self._awaited: Recording | None = None
         """What `leave` is to record, when it is called next."""
+        self._ordered: set[Key] = set()
+        """What an assistant is translating."""
         self._seen: dict[int, int] = {}
         self._names: dict[str, Any] = {}
         """The names that all functions see; each has a namespace of its own for its ways out."""
@@ -186,7 +204,7 @@ class Program:
                 self._calls[kind] = 0
                 return function
         needed = self.needed(kind, self._dialect.patience)
-        if visits < needed or len(self.calls) >= MAX_KINDS:
+        if visits < needed or kind in self._ordered or len(self.calls) >= MAX_KINDS:
             return _from_the_start
         try:
             function = self._kept(kind, True)
@@ -198,9 +216,14 @@ class Program:
         except RecursionError:  # deep in calls of calls: another time
             self._calls[kind] = 0
             return _from_the_start
-        self.calls[kind] = function
-        self._calls[kind] = 0
+        if function is None:
+            return _from_the_start
+        self._install_call(kind, function)
         return function
+
+    def _install_call(self, kind: Kind, function: Function | None) -> None:
+        self.calls[kind] = function or _from_the_start
+        self._calls[kind] = 0
 
     def recorded(self, selector: bytes) -> Recording | None:
         """What a call of this function did that was recorded and not translated yet."""
@@ -239,19 +262,19 @@ class Program:
         if len(self._recordings) < MAX_RECORDINGS and kind not in self.calls:
             self._recordings[kind] = recording
 
-    def _translated_call(self, kind: Kind, recording: Recording) -> Function:
+    def _translated_call(self, kind: Kind, recording: Recording) -> Function | None:
+        """None: it will come."""
         if not self._may_follow(self._followed + len(recording.path)):
             return _from_the_start
         self._followed += len(recording.path)
-        return self._along(kind, (recording.packed(),)) or _from_the_start
+        wanted = Wanted(kind, (recording.packed(),))
+        if self._order(wanted, partial(self._install_call, kind)):
+            return None
+        return self._along(wanted) or _from_the_start
 
-    def _along(self, key: Key, trail: Trail) -> Function | None:
-        """What that trail alone determines: others replay it, and must find the same ways out."""
-        recording = Recording.unpacked(trail[0])
-        onward = [Onward(way, rest, Recording.unpacked(then)) for way, rest, then in trail[1:]]
-        trace = Trace(self._code, 0, self._seen, self._dialect.notes_sha3, recording, onward)
+    def _along(self, wanted: Wanted) -> Function | None:
         try:
-            return self._made_of(trace, key, trail)
+            return self._translated(wanted)
         except NoWayOn:
             return None
 
@@ -286,13 +309,23 @@ class Program:
         finally:
             self._awaited = None
 
-    def onward_translated(self, way: WayOut) -> Function | None:
-        """A trace that goes on from that way out; None if that cannot be, or is not worth it."""
+    def awaits(self, way: WayOut) -> bool:
+        """Is an assistant translating what goes on from there?"""
+        return way.key in self._ordered
+
+    def translate_onward(self, way: WayOut) -> None:
+        """Have a trace made that goes on from that way out, where that can be and is worth it."""
         assert way.recording is not None and way.rest is not None
         self._followed += len(way.recording.path)
         if not self._may_follow(self._followed) or len(way.trail) > MAX_ONWARD:
-            return None
-        return self._along(way.key, (*way.trail, (way.key[-1], way.rest, way.recording.packed())))
+            way.settle(None)
+            return
+        went = way.key[-1], way.rest, way.recording.packed()
+        wanted = Wanted(way.key, (*way.trail, went))
+        if self._order(wanted, way.settle):
+            way.recording = None
+        else:
+            way.settle(self._along(wanted))
 
     # -- blocks ------------------------------------------------------------------------------
 
@@ -316,14 +349,15 @@ class Program:
             visits = counts[pc] = counts.get(pc, 0) + 1
             self._cold_visits += 1
             threshold = self.needed(pc, usually) if pc in earlier else usually
-            if visits == 1 or (visits >= threshold and self._may_translate()):
+            if visits == 1 or (
+                visits >= threshold and pc not in self._ordered and self._may_translate()
+            ):
                 try:
                     function = self._kept(pc, visits > 1)
                     if function is None and visits >= threshold and self._may_translate():
-                        function = self._translated(pc)
+                        function = self._translated_block(pc)
                     if function is not None:
-                        self.functions[pc] = self.blocks[pc] = function
-                        counts[pc] = 0
+                        self._install_block(pc, function)
                         break
                 except RecursionError:  # deep in calls of calls: another time
                     pass
@@ -331,18 +365,29 @@ class Program:
             pc = following
         return pc
 
+    def _translated_block(self, pc: int) -> Function | None:
+        """None: it will come."""
+        self._made += 1
+        wanted = Wanted(pc)
+        if self._order(wanted, partial(self._install_block, pc)):
+            return None
+        return self._translated(wanted)
+
+    def _install_block(self, pc: int, function: Function | None) -> None:
+        if function is not None:
+            self.functions[pc] = self.blocks[pc] = function
+            self._visits[pc] = 0
+
     def _counted(self, pc: int) -> Function:
         """The block by itself; entered often enough, it gives way to a longer trace."""
-        trace = self._trace(pc)
-        trace.repeats = 0
-        block = self._made_of(trace, pc, is_kept=False)
+        block = self._translated(Wanted(pc, repeats=0), is_kept=False)
 
         def run(c: Any, S: list[int], G: Any, M: Any, D: bytes, A: bytes) -> int:
             visits = self._visits[pc] = self._visits.get(pc, 0) + 1
             self._cold_visits += 1
             if visits >= self.needed(pc, self._dialect.threshold) and self._may_translate():
-                self.functions[pc] = self.blocks[pc] = self._translated(pc)
-                self._visits[pc] = 0
+                self._made += 1
+                self._install_block(pc, self._translated(Wanted(pc)))
                 return pc
             following = self._seen[pc] = block(c, S, G, M, D, A)
             return following
@@ -397,14 +442,14 @@ class Program:
 
     def python(self, pc: int) -> str:
         """The Python of the trace from ``pc``."""
-        return self._trace(pc).python(_name(pc))
+        return self._trace(pc).python(name_of(pc))
 
     def entries(self) -> list[int]:
         """Where blocks start that no other block falls into or branches past: 0 and JUMPDESTs."""
         return sorted({0} | self._code.jumpdests)
 
     def _trace(self, pc: int) -> Trace:
-        return Trace(self._code, pc, self._seen, self._dialect.notes_sha3)
+        return trace_of(self._code, self._seen, self._dialect.notes_sha3, Wanted(pc))
 
     # -- functions ---------------------------------------------------------------------------
 
@@ -419,25 +464,41 @@ class Program:
             return None
         return self._defined(key, kept[1])
 
-    def _translated(self, pc: int) -> Function:
-        self._made += 1
-        return self._made_of(self._trace(pc), pc)
+    def _order(self, wanted: Wanted, install: Callable[[Function | None], None]) -> bool:
+        """Let the assistant translate that, if there is one, and ``install`` it when it comes."""
+        assistant, table = self._dialect.assistant, self._dialect.description
+        if assistant is None or table is None:
+            return False
+        key = wanted.key
 
-    def _made_of(self, trace: Trace, key: Key, trail: Trail = (), is_kept: bool = True) -> Function:
-        name = _name(key)
-        sources = trace.functions(name)
-        text = sources.pop(name)
-        if trail:
-            # As bytes, because parsing thousands of numbers takes longer than all the rest.
-            text += f"key, trail = {key!r}, unpacked({marshal.dumps(trail)!r})\n"
-        for number, (way, source) in enumerate(sources.items()):
-            rest = trace.rest(number)
-            text += f"{way} = way_out({way!r}, {source!r}"
-            text += ")\n" if rest is None else f", (*key, {number}), {rest}, trail)\n"
-        code = compile(text, f"<EVM code, {name}>", "exec")
-        function = self._defined(key, code)
+        def deliver(made: Made | None) -> None:
+            self._ordered.discard(key)
+            try:
+                function = None if made is None else self._defined_of(key, made)
+            except Exception:  # nonsense: it is done here from now on
+                self._dialect.assistant = None
+            else:
+                install(function)
+
+        self._ordered.add(key)
+        is_taken = False
+        try:
+            order = Order(table, self._content, self._seen, wanted)
+            is_taken = assistant.order(order, deliver, partial(self._ordered.discard, key))
+        finally:
+            if not is_taken:
+                self._ordered.discard(key)
+        return is_taken
+
+    def _translated(self, wanted: Wanted, is_kept: bool = True) -> Function:
+        """Raises `NoWayOn` where a trail cannot be followed."""
+        made = translate(self._code, self._seen, self._dialect.notes_sha3, wanted)
+        return self._defined_of(wanted.key, made, is_kept)
+
+    def _defined_of(self, key: Key, made: Made, is_kept: bool = True) -> Function:
+        function = self._defined(key, made.code)
         if self._record is not None and is_kept:
-            self._record.add(key, tuple(trace.operations), code)
+            self._record.add(key, made.operations, made.code)
         return function
 
     def _defined(self, key: Key, code: CodeType) -> Function:
@@ -454,7 +515,7 @@ class Program:
         namespace: dict[str, Any] = {"__builtins__": self._names}
         namespace["way_out"] = partial(WayOut, self, namespace)
         exec(code, namespace)
-        function: Function = namespace[_name(key)]
+        function: Function = namespace[name_of(key)]
         return function
 
 
@@ -513,23 +574,31 @@ class WayOut:
         except RecursionError:  # deep in calls of calls: another time
             onward, self.visits = None, 0
         if onward is not None:
-            self._namespace[self._name] = onward
-            self._program.note_visits(self, 0)
             return onward(*arguments)
-        if self.visits > self.patience and self.recording is None:
-            return self._program.onward_recorded(self, leave, arguments)
+        program = self._program
+        if self.visits > self.patience and self.recording is None and not program.awaits(self):
+            return program.onward_recorded(self, leave, arguments)
         return leave(*arguments)
 
     def _onward(self) -> Function | None:
         """The trace that goes on from here, if there is one, or enough is known to make it."""
         if self.visits == 1:
-            return self._program.onward_kept(self)
-        if self.visits <= self.patience or self.recording is None:
-            return None
-        onward = self._program.onward_translated(self)
+            kept = self._program.onward_kept(self)
+            if kept is not None:
+                self.settle(kept)
+            return kept
+        if self.visits > self.patience and self.recording is not None:
+            self._program.translate_onward(self)
+        now: Function = self._namespace[self._name]
+        return None if now is self else now
+
+    def settle(self, onward: Function | None) -> None:
+        """From now on what leaves here goes on there; None: this is a way out and nothing else."""
         if onward is None:
             self.give_up()
-        return onward
+        else:
+            self._namespace[self._name] = onward
+            self._program.note_visits(self, 0)
 
     def give_up(self) -> None:
         """From now on this is a way out and nothing else."""
@@ -565,13 +634,6 @@ class _Both:
 def _from_the_start(*arguments: Any) -> int:
     """Nothing is known of this kind of call."""
     return 0
-
-
-def _name(key: Key) -> str:
-    if isinstance(key, int):
-        return f"at_{key}"
-    size, selector, *ways = key
-    return "_".join(["call", selector.hex(), str(size), *map(str, ways)])
 
 
 class Programs:

@@ -19,6 +19,7 @@ from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
+from parallel_evm.translator.orders import Assistant
 from parallel_evm.workers.session import BlockJob, Task
 
 
@@ -37,7 +38,9 @@ def new_speculator(
 class RuleBook:
     """Speculative state classes, derived once per state class."""
 
-    def __init__(self) -> None:
+    def __init__(self, assistant: Assistant | None = None) -> None:
+        """``assistant``: who translates what runs here."""
+        self._assistant = assistant
         self._derived: dict[tuple[Any, Liberties], Any] = {}
 
     def __call__(self, job: BlockJob) -> Any:
@@ -48,7 +51,9 @@ class RuleBook:
         key = (state_class, liberties)
         derived = self._derived.get(key)
         if derived is None:
-            derived = self._derived[key] = speculative_state(state_class, **asdict(liberties))
+            derived = self._derived[key] = speculative_state(
+                state_class, **asdict(liberties), assistant=self._assistant
+            )
         return derived
 
 

@@ -65,7 +65,7 @@ class WorkerHandle:
         self.process.start()
         theirs.close()
         self.conn: Connection = ours
-        _set_timeouts(ours, deadline)
+        set_timeouts(ours, deadline)
         self.owes = False
         """Was it asked for something that it has not delivered, or told only half of something? If
         that outlives the session (an interrupt came in between), it must not serve another one."""
@@ -423,7 +423,7 @@ class ProcessSession:
     def take_in(self) -> None:
         for number in list(self._busy):
             handle = self._handles.get(number)
-            while handle is not None and number in self._busy and _readable([handle.conn], 0):
+            while handle is not None and number in self._busy and readable([handle.conn], 0):
                 try:
                     self._handle(handle, handle.receive())
                 except WorkerLost as error:
@@ -489,7 +489,7 @@ class ProcessSession:
             busy = [self._handles[number] for number in self._busy]
             if not busy:
                 return
-            ready = _readable([h.conn for h in busy], _LOOK_AROUND_SECONDS)
+            ready = readable([h.conn for h in busy], _LOOK_AROUND_SECONDS)
             for handle in busy:
                 try:
                     if handle.conn in ready:
@@ -604,7 +604,7 @@ def _addresses(senders: Sequence[Any]) -> Sequence[bytes | None]:
     return senders
 
 
-def _readable(connections: Sequence[Connection], timeout: float) -> Sequence[Any]:
+def readable(connections: Sequence[Connection], timeout: float) -> Sequence[Any]:
     """Those that have something to read, or an end. ``timeout``: in seconds."""
     if not hasattr(select, "poll"):
         return connection.wait(connections, timeout)
@@ -616,7 +616,7 @@ def _readable(connections: Sequence[Connection], timeout: float) -> Sequence[Any
     return [by_number[number] for number, _ in poll.poll(timeout * 1e3)]
 
 
-def _set_timeouts(conn: Connection, seconds: float) -> None:
+def set_timeouts(conn: Connection, seconds: float) -> None:
     """Let reads and writes on the pipe fail, not block, when the other side stopped half-way."""
     if not hasattr(socket, "AF_UNIX"):
         return

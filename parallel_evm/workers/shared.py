@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from parallel_evm.config import ParallelConfig
+from parallel_evm.workers.assistant import ProcessAssistant
 from parallel_evm.workers.local import SerialPool, ThreadPool
 from parallel_evm.workers.process import ProcessPool
 from parallel_evm.workers.session import Pool
 
 _lock = threading.Lock()
 _process_pools: dict[tuple[int, str | None, float], ProcessPool] = {}
+_assistants: dict[str | None, ProcessAssistant] = {}
 
 
 def pool_for(config: ParallelConfig) -> Pool:
@@ -38,13 +40,25 @@ def pool_for(config: ParallelConfig) -> Pool:
         return pool
 
 
+def assistant_for(config: ParallelConfig) -> ProcessAssistant | None:
+    """Who translates for the chains of this configuration, so far as they run in this process;
+    None where the process is to be the only one. Its own process starts lazily."""
+    if config.backend != "auto" or config.workers == 1 or not config.translate:
+        return None
+    with _lock:
+        return _assistants.setdefault(config.start_method, ProcessAssistant(config.start_method))
+
+
 def close() -> None:
-    """Stop all worker processes. The next block that needs them starts new ones."""
+    """Stop all worker processes. Whoever needs them next starts new ones."""
     with _lock:
         pools = list(_process_pools.values())
         _process_pools.clear()
+        assistants = list(_assistants.values())
     for pool in pools:
         pool.close()
+    for assistant in assistants:
+        assistant.close()
 
 
 @contextmanager

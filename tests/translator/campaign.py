@@ -73,20 +73,20 @@ class Counting:
     def __init__(self, twins: Any) -> None:
         self.count = self.translated = self.onward = 0
         differences = twins.differences
-        made_of = Program._made_of
+        defined_of = Program._defined_of
 
         def counted(own: Any, *arguments: Any, **options: Any) -> Any:
             self.count += 1
             return differences(own, *arguments, **options)
 
-        def counted_function(own: Any, trace: Any, key: Any, *rest: Any, **options: Any) -> Any:
-            function = made_of(own, trace, key, *rest, **options)
+        def counted_function(own: Any, key: Any, *rest: Any, **options: Any) -> Any:
+            function = defined_of(own, key, *rest, **options)
             self.translated += 1
             self.onward += isinstance(key, tuple) and len(key) > 2
             return function
 
         twins.differences = counted
-        Program._made_of = counted_function  # type: ignore[method-assign]
+        Program._defined_of = counted_function  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""A process that translates bytecode while this one goes on: both ends of its pipe.
+
+Responsible for: starting it when there is something to translate, handing it one order after
+another, taking in what it made, and doing without it when it dies, hangs or fails. Talks to:
+`translator.orders`, whose `Assistant` it is and whose `fill` it calls over there.
+Never: waits for a translation, or decides what is translated or run.
+
+It has nothing to lose and is simply killed at the end. It makes way for everybody else (`nice`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import marshal
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from types import CodeType
+from typing import Any, Final, NamedTuple
+
+from parallel_evm.translator.orders import Lost, Order, fill
+from parallel_evm.translator.translation import Made
+from parallel_evm.workers.interrupts import held_back
+from parallel_evm.workers.process import readable, set_timeouts
+
+MAX_WAITING: Final = 16
+"""With more orders than that it does not keep up: who has another one had better fill it."""
+DEADLINE_SECONDS: Final = 30.0
+"""The longest translations take a second. A process also has to start in this time."""
+MAX_LOSSES: Final = 3
+"""After so many failures nobody is asked any more."""
+
+_NICENESS: Final = 10
+_LOOK_AROUND_SECONDS: Final = 1.0
+"""How often it looks whether its parent is still there."""
+
+
+class _Waiting(NamedTuple):
+    order: Order
+    deliver: Callable[[Made | None], None]
+    lost: Lost
+
+
+class ProcessAssistant:
+    """An `Assistant` with a process of its own, which starts with the first order."""
+
+    def __init__(self, start_method: str | None) -> None:
+        if start_method is None:
+            methods = multiprocessing.get_all_start_methods()
+            start_method = "fork" if "fork" in methods else "spawn"
+        self._context: Any = multiprocessing.get_context(start_method)
+        self._lock = threading.Lock()
+        self._orders: deque[_Waiting] = deque()
+        """The first one is being filled."""
+        self._process: Any = None
+        self._conn: Connection | None = None
+        self._asked = 0.0
+        self._losses = 0
+        self._owner = os.getpid()
+        self._past_cpu = self._cpu = 0.0
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds that its processes have spent until their last answer."""
+        return self._past_cpu + self._cpu
+
+    @property
+    def pids(self) -> list[int]:
+        """The process, where there is one now."""
+        return [] if self._process is None else [self._process.pid]
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._orders)
+
+    def order(self, order: Order, deliver: Callable[[Made | None], None], lost: Lost) -> bool:
+        if self._is_copy():
+            return False
+        with self._lock, self._or_lost() as gone:
+            if self._losses >= MAX_LOSSES or len(self._orders) >= MAX_WAITING:
+                return False
+            self._orders.append(_Waiting(order, deliver, lost))
+            if len(self._orders) == 1:
+                self._ask()
+        for waiting in gone:
+            waiting.lost()
+        return True
+
+    def take_in(self) -> None:
+        if self._is_copy():
+            return
+        done: _Waiting | None = None
+        made: Made | None = None
+        with self._lock, self._or_lost() as gone:
+            if not self._orders:
+                pass
+            elif self._conn is None:
+                raise RuntimeError("interrupted while it was asked")
+            elif readable([self._conn], 0):
+                made = self._receive(self._conn)
+                done = self._orders.popleft()
+                if self._orders:
+                    self._ask()
+            elif time.monotonic() - self._asked > DEADLINE_SECONDS:
+                raise TimeoutError(f"no answer for {DEADLINE_SECONDS:g} s")
+        if done is not None:
+            done.deliver(made)
+        for waiting in gone:
+            waiting.lost()
+
+    def close(self) -> None:
+        """End the process. The next order starts another one. Idempotent."""
+        if self._is_copy():
+            return
+        with self._lock:
+            self._end()
+            gone = self._drop()
+        for waiting in gone:
+            waiting.lost()
+
+    def _is_copy(self) -> bool:
+        """Is this what a fork left in another process? Nobody there can give back the lock, or
+        would get the answers; what is awaited there is lost."""
+        if self._owner == os.getpid():
+            return False
+        self._process = self._conn = None
+        for waiting in self._drop():
+            waiting.lost()
+        return True
+
+    @contextlib.contextmanager
+    def _or_lost(self) -> Iterator[list[_Waiting]]:
+        """Whatever goes wrong within is a loss; yields what is lost. A Ctrl-C goes its way after
+        that: who goes on with the chain must not wait for what nobody will deliver."""
+        gone: list[_Waiting] = []
+        try:
+            yield gone
+        except BaseException as error:
+            gone += self._lose(error)
+            if not isinstance(error, Exception):
+                for waiting in gone:
+                    waiting.lost()
+                raise
+
+    def _ask(self) -> None:
+        """Send the first order."""
+        self._asked = time.monotonic()
+        if self._conn is None:
+            self._start()
+        assert self._conn is not None
+        # It is idle, so it reads this at once; and only then will there be an answer to read.
+        self._conn.send_bytes(pickle.dumps(self._orders[0].order, protocol=5))
+
+    def _receive(self, conn: Connection) -> Made | None:
+        """Raises whatever goes wrong on the way, and RuntimeError for what went wrong there."""
+        kind, content, cpu = pickle.loads(conn.recv_bytes())
+        self._cpu = float(cpu)
+        if kind == "failed":
+            raise RuntimeError(content)
+        if content is None:
+            return None
+        operations, marshalled = content
+        code = marshal.loads(marshalled)
+        if not (
+            isinstance(code, CodeType)
+            and isinstance(operations, tuple)
+            and all(isinstance(operation, str) for operation in operations)
+        ):
+            raise ValueError("no translation")
+        return Made(operations, code)
+
+    def _start(self) -> None:
+        with held_back():
+            ours, theirs = self._context.Pipe(duplex=True)
+            inherited = [ours] if self._context.get_start_method() == "fork" else []
+            try:
+                self._process = self._context.Process(
+                    target=main,
+                    args=(theirs, inherited),
+                    name="parallel-evm-translator",
+                    daemon=True,
+                )
+                self._process.start()
+            except BaseException:
+                self._process = None
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            self._conn = ours
+            set_timeouts(ours, DEADLINE_SECONDS)
+
+    def _lose(self, error: BaseException) -> list[_Waiting]:
+        self._losses += 1
+        self._end()
+        if self._losses == MAX_LOSSES:
+            logging.getLogger(__name__).warning(
+                "the process that translates bytecode is given up, this one does it: %s", error
+            )
+        return self._drop()
+
+    def _end(self) -> None:
+        process, conn = self._process, self._conn
+        self._process = self._conn = None
+        self._past_cpu, self._cpu = self.cpu, 0.0
+        if process is None:
+            return
+        with held_back():
+            with contextlib.suppress(OSError):
+                process.kill()
+            process.join(5)
+            if conn is not None:
+                conn.close()
+            with contextlib.suppress(ValueError):  # five seconds were not enough
+                process.close()
+
+    def _drop(self) -> list[_Waiting]:
+        gone = list(self._orders)
+        self._orders.clear()
+        return gone
+
+
+def main(conn: Connection, inherited: Sequence[Connection] = ()) -> None:
+    """Fill orders until the coordinator is gone or kills this process."""
+    parent = os.getppid()
+    for other in inherited:  # the other end of the pipe, copied by fork
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    gc.freeze()  # what was inherited is never garbage: do not touch its pages
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            while not conn.poll(_LOOK_AROUND_SECONDS):
+                if os.getppid() != parent:
+                    return
+            order: Order = pickle.loads(conn.recv_bytes())
+            conn.send_bytes(pickle.dumps(_answer(order), protocol=5))
+
+
+def _answer(order: Order) -> tuple[str, Any, float]:
+    try:
+        made = fill(order)
+        content = None if made is None else (made.operations, marshal.dumps(made.code))
+    except Exception as error:
+        return "failed", repr(error), time.process_time()
+    return "made", content, time.process_time()
