@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from typing import Any, Protocol
 
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
@@ -23,7 +24,13 @@ from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
 from parallel_evm.scheduling.judge import Judge
-from parallel_evm.scheduling.lanes import Chains, chains_of, plan, plan_with_coordinator
+from parallel_evm.scheduling.lanes import (
+    Chains,
+    Costs,
+    chains_of,
+    plan,
+    plan_with_coordinator,
+)
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import Liberties
@@ -35,7 +42,7 @@ from parallel_evm.state.keys import Key, readable
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, SerialSession, new_speculator
-from parallel_evm.workers.session import BlockJob, Pool, Session, Task
+from parallel_evm.workers.session import FLUSH_SECONDS, BlockJob, Pool, Session, Task
 
 BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
 
@@ -45,6 +52,7 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
+_IMPATIENCE = 10
 
 
 class Forecasts(Protocol):
@@ -208,6 +216,10 @@ class _Flow:
         self._hot = HotPlan()
         self._pace = pace
         self._judging_cpu = 0.0
+        self._costs: Costs | None = None
+        """Of this block's transactions, where this process runs some of them."""
+        self._misses = 0
+        """By so many more speculations were late than were not, of late."""
         self._mine: frozenset[int] = frozenset()
         """Transactions that nobody else was given."""
         self._clock = clock
@@ -286,7 +298,7 @@ class _Flow:
             chains = self._chains(forecasts, self._hot.free)
         if self._way is Way.TOGETHER:
             assert self._pace is not None
-            costs = self._pace.costs(self._job.transactions)
+            costs = self._costs = self._pace.costs(self._job.transactions)
             lanes = plan_with_coordinator(forecasts, self._workers - 1, chains, costs)
         elif self._hot.free:
             lanes = plan(forecasts, self._workers, chains)
@@ -386,8 +398,12 @@ class _Flow:
     def _judge_or_run(self, index: int) -> None:
         """Take over what somebody speculated, where it holds."""
         waiting = time.perf_counter()
-        speculation = self._session.result(index)
+        speculation = self._session.result(index, self._patience(index))
         self._clock.speculate += time.perf_counter() - waiting
+        self._note_wait(speculation is None)
+        for late in self._session.overtaken():  # others may have seen what these wrote
+            self._trails[late.index].attempts += 1
+            self._judge.reject(late)
         if speculation is not None:
             trail = self._trails[index]
             trail.attempts += 1
@@ -399,6 +415,17 @@ class _Flow:
                 return
             self._send_back(index, speculation)
         self._run_here(index)
+
+    def _patience(self, index: int) -> float:
+        """How long to wait for a speculation before running the transaction here; by the old rule
+        for renting or buying skis, about as long as that takes. Workers that are late again and
+        again (they know less, at first) are waited for ever less."""
+        if self._costs is None:
+            return inf
+        return (FLUSH_SECONDS + self._costs.runs[index]) / (1 << self._misses)
+
+    def _note_wait(self, in_vain: bool) -> None:
+        self._misses = min(self._misses + 1, _IMPATIENCE) if in_vain else max(self._misses - 1, 0)
 
     def _send_back(self, index: int, speculation: Speculation) -> None:
         judge = self._judge

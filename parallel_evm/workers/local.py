@@ -9,6 +9,7 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any, ClassVar
 
 from eth._utils.generator import CachedIterable
@@ -91,6 +92,9 @@ class _LocalSession:
     def take_in(self) -> None:
         pass
 
+    def overtaken(self) -> list[Speculation]:
+        return []
+
     def await_all(self) -> None:
         pass
 
@@ -104,7 +108,7 @@ class SerialSession(_LocalSession):
     def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
         pass
 
-    def result(self, index: int) -> Speculation | None:
+    def result(self, index: int, patience: float = inf) -> Speculation | None:
         return None
 
     def close(self) -> None:
@@ -120,6 +124,7 @@ class ThreadSession(_LocalSession):
         super().__init__(job, rules)
         self._arrived = threading.Condition()
         self._results: dict[int, Speculation | None] = {}
+        self._late: set[int] = set()
         self._threads: list[threading.Thread] = []
 
     def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
@@ -158,10 +163,18 @@ class ThreadSession(_LocalSession):
             self._results[index] = speculation
             self._arrived.notify_all()
 
-    def result(self, index: int) -> Speculation | None:
+    def result(self, index: int, patience: float = inf) -> Speculation | None:
         with self._arrived:
-            self._arrived.wait_for(lambda: index in self._results)
+            seconds = None if patience == inf else patience
+            if not self._arrived.wait_for(lambda: index in self._results, seconds):
+                self._late.add(index)
+                return None
             return self._results.pop(index)
+
+    def overtaken(self) -> list[Speculation]:
+        with self._arrived:
+            found = [self._results.pop(index) for index in self._late & self._results.keys()]
+        return [speculation for speculation in found if speculation is not None]
 
     def close(self) -> None:
         self._cancelled = True

@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
@@ -265,6 +266,9 @@ class ProcessSession:
         self._pool = pool
         self._job = job
         self._results: dict[int, Speculation | None] = {}
+        self._late: set[int] = set()
+        """Nobody waits for these any more."""
+        self._overtaken: list[Speculation] = []
         self._waiting: dict[int, set[int]] = {}
         """Worker number -> transactions it was given and has not delivered."""
         self._busy: set[int] = set()
@@ -433,10 +437,19 @@ class ProcessSession:
     def await_all(self) -> None:
         self._pump_until(lambda: not self._busy)
 
-    def result(self, index: int) -> Speculation | None:
+    def result(self, index: int, patience: float = inf) -> Speculation | None:
         if index not in self._results:
-            self._pump_until(lambda: index in self._results or not self._expected(index))
+            self._pump_until(
+                lambda: index in self._results or not self._expected(index),
+                time.perf_counter() + patience,
+            )
+            if index not in self._results and self._expected(index):
+                self._late.add(index)
         return self._results.pop(index, None)
+
+    def overtaken(self) -> list[Speculation]:
+        overtaken, self._overtaken = self._overtaken, []
+        return overtaken
 
     def _expected(self, index: int) -> bool:
         return any(index in waiting for waiting in self._waiting.values())
@@ -483,13 +496,17 @@ class ProcessSession:
         handle.owes = owes
         return True
 
-    def _pump_until(self, satisfied: Callable[[], bool]) -> None:
-        """Handle messages until ``satisfied()``; lost workers' debts are cancelled."""
-        while not satisfied():
+    def _pump_until(self, satisfied: Callable[[], bool], until: float = inf) -> None:
+        """Handle messages until ``satisfied()``; lost workers' debts are cancelled. ``until``: by
+        the clock; what has arrived by then is handled."""
+        is_late = False
+        while not (satisfied() or is_late):
             busy = [self._handles[number] for number in self._busy]
             if not busy:
                 return
-            ready = readable([h.conn for h in busy], _LOOK_AROUND_SECONDS)
+            left = until - time.perf_counter()
+            ready = readable([h.conn for h in busy], max(0.0, min(left, _LOOK_AROUND_SECONDS)))
+            is_late = left <= 0 and not ready
             for handle in busy:
                 try:
                     if handle.conn in ready:
@@ -509,7 +526,10 @@ class ProcessSession:
                 for flat in message[1]:
                     speculation = wire.unflatten(flat, number)
                     self._waiting[number].remove(speculation.index)
-                    self._results[speculation.index] = speculation
+                    if speculation.index in self._late:
+                        self._overtaken.append(speculation)
+                    else:
+                        self._results[speculation.index] = speculation
             elif tag == wire.FETCH:
                 handle.send((wire.ANSWER, self._answers(message[1])))
             elif tag == wire.DONE:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from math import inf
+from typing import Any, Final, Protocol
 
 from eth.abc import SignedTransactionAPI
 
@@ -17,6 +18,9 @@ from parallel_evm.speculation.run import FetchAncestors
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
+
+FLUSH_SECONDS: Final = 0.004
+"""Results are sent together, but not held back for longer than this."""
 
 
 class CannotServe(Exception):
@@ -104,8 +108,14 @@ class Session(Protocol):
         """Wait until nobody is running anything."""
         ...
 
-    def result(self, index: int) -> Speculation | None:
-        """The speculation of one transaction, waited for; None when nobody will deliver it."""
+    def result(self, index: int, patience: float = inf) -> Speculation | None:
+        """The speculation of one transaction, waited for so many seconds; None when it is not there
+        then, or nobody will deliver it."""
+        ...
+
+    def overtaken(self) -> list[Speculation]:
+        """Those that came after `result` had stopped waiting for them. What a worker speculated
+        after one of them is never handed out before it is."""
         ...
 
     def cancel(self) -> None:

@@ -34,12 +34,11 @@ from parallel_evm.state.replica import Replica, Want
 from parallel_evm.state.source import Account
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
+from parallel_evm.workers.session import FLUSH_SECONDS
 
 SIGN_OF_LIFE_SECONDS = 0.25
 IDLE_SECONDS = 0.02
 """A worker that nobody has called for so long has time to save its translations."""
-FLUSH_SECONDS = 0.004
-"""Results are sent together, but not held back for longer than this."""
 FIRST_FLUSH_SECONDS = 0.0005
 """The first ones are waited for: they are not held back for as long."""
 SENDERS_AT_ONCE = 16

@@ -694,12 +694,12 @@ class Bench:
     def _watched_result(self) -> Any:
         result = ProcessSession.result
 
-        def watched(session: Any, index: int) -> Any:
+        def watched(session: Any, index: int, *patience: float) -> Any:
             action = self.before_judging.pop(index, None)
             if action is not None:
                 action()
             self.phase = SPECULATION
-            found = result(session, index)
+            found = result(session, index, *patience)
             self.phase = JUDGING
             return found
 
