@@ -59,9 +59,10 @@ class Way(StrEnum):
 
 _UNKNOWN_RATIO: Final[Mapping[Way, float]] = {Way.ALONE: 1.0, Way.ASSISTED: 0.9, Way.TOGETHER: 0.8}
 """Optimistic for large blocks, so that workers get a trial."""
-_UNKNOWN_RATIO_OF_TWO: Final = {**_UNKNOWN_RATIO, Way.TOGETHER: 0.95}
+_UNKNOWN_RATIO_OF_TWO: Final = {**_UNKNOWN_RATIO, Way.TOGETHER: 1.0}
 """With a single worker beside the coordinator, which has to learn and to translate what the other
-knows already: what is certain to help is tried first."""
+knows already, running transactions there has rarely saved more than recovering senders there does,
+and the first such blocks take several times as long: it is tried late."""
 _UNKNOWN_TRIP: Final[Mapping[Way, float]] = {Way.ASSISTED: 0.0005, Way.TOGETHER: 0.004}
 """Seconds that a way with workers is expected to lose, before anybody measured it."""
 

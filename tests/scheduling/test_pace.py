@@ -104,6 +104,15 @@ def test_in_a_trial_its_fastest_block_counts() -> None:
     assert world.ways(20, block())[-16:] == [Way.TOGETHER] * 16
 
 
+def test_a_single_worker_is_given_transactions_late() -> None:
+    """It would have to learn and to translate first, for a gain that is small at best."""
+    world = World(together=0.9, assisted=0.85)
+    world.pace = Pace(2)
+    ways = world.ways(200, block())
+    assert ways.index(Way.TOGETHER) > 20
+    assert ways.count(Way.ASSISTED) > 150
+
+
 def test_two_ways_that_are_alike_do_not_alternate() -> None:
     world = World(together=1.0)
     ways = []
