@@ -16,6 +16,7 @@ _LONGEST_DEADLINE: Final = 24 * 3600
 BACKENDS: Final = ("auto", "serial", "thread", "process")
 SWITCHES: Final = (
     "translate",
+    "assistant",
     "direct",
     "forecasts",
     "lanes",
@@ -69,6 +70,10 @@ class ParallelConfig:
     """Run hot contracts as Python functions made from their bytecode, where all rules of the fork
     are py-evm's own: in blocks, calls, gas estimates, pending blocks. False: py-evm's interpreter
     loop runs everything."""
+
+    assistant: bool = True
+    """With backend ``auto`` and several workers, let one more process do the translating while code
+    goes on cold. It starts when there is something to translate, and makes way for all others."""
 
     translation_cache: bool | str | os.PathLike[str] = True
     """Keep what ``translate`` makes for processes to come. True: in the folder that the environment

@@ -43,7 +43,9 @@ def pool_for(config: ParallelConfig) -> Pool:
 def assistant_for(config: ParallelConfig) -> ProcessAssistant | None:
     """Who translates for the chains of this configuration, so far as they run in this process;
     None where the process is to be the only one. Its own process starts lazily."""
-    if config.backend != "auto" or config.workers == 1 or not config.translate:
+    if config.backend != "auto" or config.workers == 1:
+        return None
+    if not (config.translate and config.assistant):
         return None
     with _lock:
         return _assistants.setdefault(config.start_method, ProcessAssistant(config.start_method))

@@ -189,6 +189,7 @@ def test_blocks_that_are_translated_elsewhere(lab: Any, never_here: None, patien
     assert kinds_of(assistant) == ["block"] * twins.translated
     assert twins.translated > 2
     check_all_is_hot(twins, world, [b""])
+    assert not any(each._visits[pc] for each in twins.programs for pc in each.functions)
 
 
 @pytest.mark.parametrize("patience", (1, 3, 8))
