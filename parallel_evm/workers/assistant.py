@@ -75,7 +75,9 @@ class ProcessAssistant:
     @property
     def pids(self) -> list[int]:
         """The process, where there is one now."""
-        return [] if self._process is None else [self._process.pid]
+        process = self._process
+        pid = None if process is None else process.pid
+        return [] if pid is None else [pid]
 
     @property
     def is_awaited(self) -> bool:

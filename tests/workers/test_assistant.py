@@ -590,8 +590,9 @@ def test_threads_get_what_each_of_them_ordered(asked: Asked) -> None:
         thread.start()
     for _ in range(MAX_LOSSES - 1):
         time.sleep(0.03)
-        for pid in asked.assistant.pids:
-            os.kill(pid, signal.SIGKILL)
+        with asked.assistant._lock:  # one that is just being started has no number yet
+            for pid in asked.assistant.pids:
+                os.kill(pid, signal.SIGKILL)
     for thread in threads:
         thread.join()
     assert not failed
