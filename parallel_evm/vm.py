@@ -150,7 +150,8 @@ class Engine:
     def _with_assistance(
         self, result: BlockResult, report: BlockReport | None
     ) -> tuple[BlockResult, BlockReport | None]:
-        """What the assistant has spent since the last block counts as workers' time."""
+        """What the assistant has spent since the last block, for whomever, counts as workers'
+        time."""
         if report is None or self._assistant is None:
             return result, report
         before, self._assistance = self._assistance, self._assistant.cpu

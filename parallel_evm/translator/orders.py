@@ -45,7 +45,7 @@ class Assistant(Protocol):
 
     def order(self, order: Order, deliver: Callable[[Made | None], None], lost: Lost) -> bool:
         """Have it translated. ``deliver`` is called within `take_in` with what was made, None
-        where a trail leads nowhere; ``lost`` where it never will be. False: do it yourself."""
+        where it cannot be; ``lost`` where nobody will say. False: do it yourself."""
         ...
 
     def take_in(self) -> None:

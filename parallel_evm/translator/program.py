@@ -10,6 +10,7 @@ one opcode table, by code, a bounded number of them.
 from __future__ import annotations
 
 import builtins
+import logging
 import marshal
 from collections.abc import Callable, Container, Sequence
 from functools import cached_property, partial
@@ -63,6 +64,8 @@ MAX_ONWARD: Final = 8
 """How often a trace may go on from a way out of one that goes on from a way out."""
 
 MAX_PROGRAMS: Final = 1024
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 PADDING: Final = 32
 """Zero bytes behind the call data, so that words that reach beyond it can be cut out."""
@@ -268,7 +271,7 @@ class Program:
             return _from_the_start
         self._followed += len(recording.path)
         wanted = Wanted(kind, (recording.packed(),))
-        if self._order(wanted, partial(self._install_call, kind)):
+        if self._order(wanted, partial(self._install_call, kind), len(recording.path)):
             return None
         return self._along(wanted) or _from_the_start
 
@@ -322,7 +325,7 @@ class Program:
             return
         went = way.key[-1], way.rest, way.recording.packed()
         wanted = Wanted(way.key, (*way.trail, went))
-        if self._order(wanted, way.settle):
+        if self._order(wanted, way.settle, len(way.recording.path)):
             way.recording = None
         else:
             way.settle(self._along(wanted))
@@ -374,7 +377,9 @@ class Program:
         return self._translated(wanted)
 
     def _install_block(self, pc: int, function: Function | None) -> None:
-        if function is not None:
+        if function is None:  # it cannot be: not to be asked for soon
+            self._visits[pc] = -self._dialect.threshold
+        else:
             self.functions[pc] = self.blocks[pc] = function
             self._visits[pc] = 0
 
@@ -385,7 +390,11 @@ class Program:
         def run(c: Any, S: list[int], G: Any, M: Any, D: bytes, A: bytes) -> int:
             visits = self._visits[pc] = self._visits.get(pc, 0) + 1
             self._cold_visits += 1
-            if visits >= self.needed(pc, self._dialect.threshold) and self._may_translate():
+            if (
+                visits >= self.needed(pc, self._dialect.threshold)
+                and pc not in self._ordered
+                and self._may_translate()
+            ):
                 self._made += 1
                 self._install_block(pc, self._translated(Wanted(pc)))
                 return pc
@@ -464,30 +473,46 @@ class Program:
             return None
         return self._defined(key, kept[1])
 
-    def _order(self, wanted: Wanted, install: Callable[[Function | None], None]) -> bool:
-        """Let the assistant translate that, if there is one, and ``install`` it when it comes."""
+    def _order(
+        self, wanted: Wanted, install: Callable[[Function | None], None], followed: int = 0
+    ) -> bool:
+        """Let the assistant translate that, if there is one, and ``install`` it when it comes.
+        ``followed``: blocks of its path, which were counted already; 0: it is a block itself."""
         assistant, table = self._dialect.assistant, self._dialect.description
         if assistant is None or table is None:
             return False
         key = wanted.key
 
         def deliver(made: Made | None) -> None:
-            self._ordered.discard(key)
             try:
                 function = None if made is None else self._defined_of(key, made)
-            except Exception:  # nonsense: it is done here from now on
+            except RecursionError:  # deep in calls of calls: another time
+                lost()
+            except Exception as error:
+                _LOGGER.warning("An assistant's translation is not used, nor any other: %r", error)
                 self._dialect.assistant = None
+                lost()
             else:
+                self._ordered.discard(key)
                 install(function)
 
+        def lost() -> None:
+            self._ordered.discard(key)
+            if followed:
+                self._followed -= followed
+            else:
+                self._made -= 1
+
         self._ordered.add(key)
-        is_taken = False
         try:
-            order = Order(table, self._content, self._seen, wanted)
-            is_taken = assistant.order(order, deliver, partial(self._ordered.discard, key))
-        finally:
-            if not is_taken:
-                self._ordered.discard(key)
+            order = Order(table, self._content, dict(self._seen), wanted)
+            is_taken = assistant.order(order, deliver, lost)
+        except BaseException:
+            if key in self._ordered:
+                lost()
+            raise
+        if not is_taken:
+            self._ordered.discard(key)
         return is_taken
 
     def _translated(self, wanted: Wanted, is_kept: bool = True) -> Function:

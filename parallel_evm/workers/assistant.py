@@ -26,6 +26,7 @@ from multiprocessing.connection import Connection
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
+from parallel_evm.translator.cache import VERSION
 from parallel_evm.translator.orders import Lost, Order, fill
 from parallel_evm.translator.translation import Made
 from parallel_evm.workers.interrupts import held_back
@@ -35,9 +36,12 @@ MAX_WAITING: Final = 16
 """With more orders than that it does not keep up: who has another one had better fill it."""
 DEADLINE_SECONDS: Final = 30.0
 """The longest translations take a second. A process also has to start in this time."""
+PIPE_SECONDS: Final = 3.0
+"""Half a message is waited for no longer than this."""
 MAX_LOSSES: Final = 3
-"""After so many failures nobody is asked any more."""
+"""After so many failures without an answer in between nobody is asked any more."""
 
+_LOGGER: Final = logging.getLogger(__name__)
 _NICENESS: Final = 10
 _LOOK_AROUND_SECONDS: Final = 1.0
 """How often it looks whether its parent is still there."""
@@ -61,6 +65,7 @@ class ProcessAssistant:
         self._orders: deque[_Waiting] = deque()
         """The first one is being filled."""
         self._process: Any = None
+        self._pid: int | None = None
         self._conn: Connection | None = None
         self._asked = 0.0
         self._losses = 0
@@ -75,8 +80,7 @@ class ProcessAssistant:
     @property
     def pids(self) -> list[int]:
         """The process, where there is one now."""
-        process = self._process
-        pid = None if process is None else process.pid
+        pid = self._pid
         return [] if pid is None else [pid]
 
     @property
@@ -101,20 +105,22 @@ class ProcessAssistant:
             return
         done: _Waiting | None = None
         made: Made | None = None
-        with self._lock, self._or_lost() as gone:
-            if not self._orders:
-                pass
-            elif self._conn is None:
-                raise RuntimeError("interrupted while it was asked")
-            elif readable([self._conn], 0):
-                made = self._receive(self._conn)
-                done = self._orders.popleft()
-                if self._orders:
-                    self._ask()
-            elif time.monotonic() - self._asked > DEADLINE_SECONDS:
-                raise TimeoutError(f"no answer for {DEADLINE_SECONDS:g} s")
-        if done is not None:
-            done.deliver(made)
+        try:
+            with self._lock, self._or_lost() as gone:
+                if not self._orders:
+                    pass
+                elif self._conn is None:
+                    raise RuntimeError("interrupted while it was asked")
+                elif readable([self._conn], 0):
+                    made = self._receive(self._conn)
+                    done = self._orders.popleft()
+                    if self._orders:
+                        self._ask()
+                elif time.monotonic() - self._asked > DEADLINE_SECONDS:
+                    raise TimeoutError(f"no answer for {DEADLINE_SECONDS:g} s")
+        finally:
+            if done is not None:
+                done.deliver(made)
         for waiting in gone:
             waiting.lost()
 
@@ -133,7 +139,7 @@ class ProcessAssistant:
         would get the answers; what is awaited there is lost."""
         if self._owner == os.getpid():
             return False
-        self._process = self._conn = None
+        self._process = self._conn = self._pid = None
         for waiting in self._drop():
             waiting.lost()
         return True
@@ -159,15 +165,16 @@ class ProcessAssistant:
             self._start()
         assert self._conn is not None
         # It is idle, so it reads this at once; and only then will there be an answer to read.
-        self._conn.send_bytes(pickle.dumps(self._orders[0].order, protocol=5))
+        self._conn.send_bytes(pickle.dumps((VERSION, self._orders[0].order), protocol=5))
 
     def _receive(self, conn: Connection) -> Made | None:
-        """Raises whatever goes wrong on the way, and RuntimeError for what went wrong there."""
+        """Raises whatever goes wrong on the way. What went wrong over there cannot be made."""
         kind, content, cpu = pickle.loads(conn.recv_bytes())
         self._cpu = float(cpu)
         if kind == "failed":
-            raise RuntimeError(content)
-        if content is None:
+            _LOGGER.warning("Bytecode could not be translated: %s", content)
+        if kind == "failed" or content is None:
+            self._losses = 0
             return None
         operations, marshalled = content
         code = marshal.loads(marshalled)
@@ -177,6 +184,7 @@ class ProcessAssistant:
             and all(isinstance(operation, str) for operation in operations)
         ):
             raise ValueError("no translation")
+        self._losses = 0
         return Made(operations, code)
 
     def _start(self) -> None:
@@ -191,6 +199,7 @@ class ProcessAssistant:
                     daemon=True,
                 )
                 self._process.start()
+                self._pid = self._process.pid
             except BaseException:
                 self._process = None
                 ours.close()
@@ -198,20 +207,21 @@ class ProcessAssistant:
             finally:
                 theirs.close()
             self._conn = ours
-            set_timeouts(ours, DEADLINE_SECONDS)
+            set_timeouts(ours, PIPE_SECONDS)
 
     def _lose(self, error: BaseException) -> list[_Waiting]:
-        self._losses += 1
         self._end()
-        if self._losses == MAX_LOSSES:
-            logging.getLogger(__name__).warning(
-                "the process that translates bytecode is given up, this one does it: %s", error
-            )
+        if isinstance(error, Exception):  # else it was interrupted
+            self._losses += 1
+            if self._losses == MAX_LOSSES:
+                _LOGGER.warning(
+                    "The process that translates bytecode is given up, this one does it: %s", error
+                )
         return self._drop()
 
     def _end(self) -> None:
         process, conn = self._process, self._conn
-        self._process = self._conn = None
+        self._process = self._conn = self._pid = None
         self._past_cpu, self._cpu = self.cpu, 0.0
         if process is None:
             return
@@ -245,7 +255,9 @@ def main(conn: Connection, inherited: Sequence[Connection] = ()) -> None:
             while not conn.poll(_LOOK_AROUND_SECONDS):
                 if os.getppid() != parent:
                     return
-            order: Order = pickle.loads(conn.recv_bytes())
+            version, order = pickle.loads(conn.recv_bytes())
+            if version != VERSION:  # the package was exchanged while the other process ran
+                return
             conn.send_bytes(pickle.dumps(_answer(order), protocol=5))
 
 

@@ -24,6 +24,7 @@ from parallel_evm.state.guarded import GuardedRecorder, GuardedView
 from parallel_evm.translator import NotRecorded, orders, program, translating
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.orders import Lost, Order, described, fill
+from parallel_evm.translator.program import FREE_TRACES
 from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import Made, Wanted, translate
 from parallel_evm.workers.assistant import ProcessAssistant
@@ -361,6 +362,26 @@ def test_what_was_lost_is_ordered_again(lab: Any, never_here: None, code: bytes)
     assistant.losing = 0.0
     heat(twins, world, INPUTS, rounds=40)
     check_all_is_hot(twins, world, INPUTS)
+
+
+def test_what_was_lost_uses_up_no_allowance(lab: Any) -> None:
+    """A program may have FREE_TRACES at once, and has to earn more: one that lost them has none."""
+    threshold = 16
+    assistant = Late(patience=1, losing=1.0)
+    twins = twins_of(lab, assistant, threshold=threshold, paths=False)
+    world = world_of(lab, bytes.fromhex("60003556") + b"\x5b\x00" * FREE_TRACES)
+
+    def visit_all() -> None:
+        for block in range(1, FREE_TRACES):
+            assert not twins.differences(world, data=word(4 + 2 * block))
+
+    for _ in range(threshold):
+        visit_all()
+    assert len(assistant.asked) >= FREE_TRACES - 1
+    assistant.losing = 0.0
+    for _ in range(threshold):
+        visit_all()
+    assert twins.translated >= FREE_TRACES - 1
 
 
 @pytest.mark.parametrize("code", (COUNTER, LEAVING), ids=("a loop", "ways out"))

@@ -336,11 +336,38 @@ def test_a_process_that_hangs_is_given_up(asked: Asked, monkeypatch: pytest.Monk
     assert asked.wait()[3:] == [fill(order_of())]
 
 
-def test_what_cannot_be_filled_is_lost(asked: Asked) -> None:
+def test_what_cannot_be_filled_is_nobody_elses_loss(
+    asked: Asked, caplog: pytest.LogCaptureFixture
+) -> None:
     assert asked.order(IMPOSSIBLE)
-    assert asked.wait() == [LOST]
     assert asked.order()
-    assert asked.wait()[1:] == [fill(order_of())]
+    pids = asked.assistant.pids
+    assert asked.wait() == [None, fill(order_of())]
+    assert asked.assistant.pids == pids
+    assert "could not be translated" in caplog.text
+
+
+def test_an_answer_makes_up_for_losses(asked: Asked) -> None:
+    for _ in range(3 * MAX_LOSSES):
+        assert asked.order()
+        os.kill(asked.assistant.pids[0], signal.SIGKILL)
+        asked.wait()
+        assert asked.order()
+        assert asked.wait()[-1] == fill(order_of())
+
+
+def test_another_version_of_this_package_fills_no_orders(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was exchanged on the disk, and a new process reads what is there now."""
+    assert asked.order()
+    asked.wait()
+    with monkeypatch.context() as changed:
+        changed.setattr(module, "VERSION", b"another")
+        assert asked.order()
+        assert asked.wait()[1:] == [LOST]
+    assert asked.order()
+    assert asked.wait()[2:] == [fill(order_of())]
 
 
 def test_what_cannot_be_sent_is_lost(asked: Asked) -> None:
@@ -441,7 +468,7 @@ def test_an_order_that_nobody_reads_is_given_up(
 ) -> None:
     """It is larger than what a pipe holds."""
     monkeypatch.setattr(module, "main", lambda *arguments: time.sleep(PATIENCE))
-    monkeypatch.setattr(module, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "PIPE_SECONDS", 0.5)
     large = replace(order_of(), seen=dict.fromkeys(range(1 << 20), 0))
     started = time.monotonic()
     assert forked.order(large)
@@ -554,6 +581,21 @@ def test_an_interrupted_look_holds_nobody_up_for_ever(
     monkeypatch.undo()
     assert asked.order()
     assert asked.wait()[-1] == fill(order_of())
+
+
+def test_an_interrupt_between_two_orders_loses_no_answer(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has arrived, and while the next order is sent comes the Ctrl-C: nobody waits for either
+    of them for ever."""
+    assert asked.order() and asked.order()
+    with monkeypatch.context() as changed:
+        interrupts_sending(changed, asked.assistant)
+        with pytest.raises(KeyboardInterrupt):
+            asked.wait()
+    asked.wait()
+    assert asked.answers.keys() == {0, 1}
+    assert asked.answers[0] in (LOST, fill(order_of()))
 
 
 def test_an_interrupt_is_not_its_business(asked: Asked) -> None:
