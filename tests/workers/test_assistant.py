@@ -351,9 +351,10 @@ def test_an_answer_makes_up_for_losses(asked: Asked) -> None:
     for _ in range(3 * MAX_LOSSES):
         assert asked.order()
         os.kill(asked.assistant.pids[0], signal.SIGKILL)
-        asked.wait()
-        assert asked.order()
-        assert asked.wait()[-1] == fill(order_of())
+        asked.wait()  # it may have answered before, and the next order finds it dead
+        while asked.order() and asked.wait()[-1] is LOST:
+            pass
+    assert asked.wait()[-1] == fill(order_of())
 
 
 def test_another_version_of_this_package_fills_no_orders(
