@@ -53,6 +53,7 @@ _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
 _IMPATIENCE = 10
+"""So often waiting is halved at most: as good as not at all."""
 
 
 class Forecasts(Protocol):

@@ -478,7 +478,8 @@ class Program:
     ) -> bool:
         """Let the assistant translate that, if there is one, and ``install`` it when it comes.
         ``followed``: blocks of its path, which were counted already; 0: it is a block itself."""
-        assistant, table = self._dialect.assistant, self._dialect.description
+        assistant = self._dialect.assistant
+        table = None if assistant is None else self._dialect.description
         if assistant is None or table is None:
             return False
         key = wanted.key

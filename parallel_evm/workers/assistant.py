@@ -14,7 +14,6 @@ import contextlib
 import gc
 import logging
 import marshal
-import multiprocessing
 import os
 import pickle
 import signal
@@ -30,7 +29,7 @@ from parallel_evm.translator.cache import VERSION
 from parallel_evm.translator.orders import Lost, Order, fill
 from parallel_evm.translator.translation import Made
 from parallel_evm.workers.interrupts import held_back
-from parallel_evm.workers.process import readable, set_timeouts
+from parallel_evm.workers.process import readable, set_timeouts, starting
 
 MAX_WAITING: Final = 16
 """With more orders than that it does not keep up: who has another one had better fill it."""
@@ -57,10 +56,7 @@ class ProcessAssistant:
     """An `Assistant` with a process of its own, which starts with the first order."""
 
     def __init__(self, start_method: str | None) -> None:
-        if start_method is None:
-            methods = multiprocessing.get_all_start_methods()
-            start_method = "fork" if "fork" in methods else "spawn"
-        self._context: Any = multiprocessing.get_context(start_method)
+        self._context = starting(start_method)
         self._lock = threading.Lock()
         self._orders: deque[_Waiting] = deque()
         """The first one is being filled."""

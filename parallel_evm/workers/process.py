@@ -46,6 +46,13 @@ _START_SECONDS = 60.0
 """How long a process may take until its first sign of life (spawn imports everything)."""
 
 
+def starting(method: str | None) -> Any:
+    """The context that starts processes so; None: by fork, where there is such a thing."""
+    if method is None:
+        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    return multiprocessing.get_context(method)
+
+
 class WorkerHandle:
     """One worker process as the coordinator knows it."""
 
@@ -173,10 +180,7 @@ class ProcessPool:
     def __init__(self, workers: int, start_method: str | None, deadline: float) -> None:
         self.workers = workers
         self.lock = threading.RLock()
-        if start_method is None:
-            methods = multiprocessing.get_all_start_methods()
-            start_method = "fork" if "fork" in methods else "spawn"
-        self._context = multiprocessing.get_context(start_method)
+        self._context = starting(start_method)
         self._deadline = deadline
         self._handles: list[WorkerHandle | None] = [None] * workers
         self._tokens: dict[tuple[Any, Any], int] = {}

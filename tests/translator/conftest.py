@@ -14,6 +14,7 @@ from eth.vm import forks
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.message import Message
 
+from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.hashing import keccak
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.keys import BALANCE
@@ -315,6 +316,16 @@ class Soup:
         return code + bytes.fromhex(chance.choice(endings))
 
 
+def some_programs(fork: str, seed: int) -> tuple[list[bytes], random.Random]:
+    """Three of one kind, and what goes on with the dice."""
+    chance = random.Random(f"{fork} {seed}")
+    if chance.random() < 0.5:
+        soup = Soup(chance, fork)
+        return [soup.program() for _ in range(3)], chance
+    programs = Programs(chance, Rules.of(fork), ADDRESSES)
+    return [programs.program() for _ in range(3)], chance
+
+
 class Places:
     """Programs about memory: places, sizes, branches and trip counts come from call data.
 
@@ -448,6 +459,7 @@ def lab() -> Any:
         Places=Places,
         SENDER=SENDER,
         Soup=Soup,
+        some_programs=some_programs,
         Twins=Twins,
         World=World,
         check=check,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import random
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from eth.vm.opcode import as_opcode
 
 import parallel_evm.translator.cache as cache_module
 from parallel_evm import ParallelConfig, close, parallelize
-from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.translator import translating
 from parallel_evm.translator.cache import Cache, folder_of, identity
@@ -176,22 +174,13 @@ def test_from_one_python_process_to_another(
     assert said[1][2] == said[0][2]
 
 
-def some_programs(lab: Any, fork: str, seed: int) -> tuple[list[bytes], random.Random]:
-    chance = random.Random(f"{fork} {seed}")
-    if chance.random() < 0.5:
-        soup = lab.Soup(chance, fork)
-        return [soup.program() for _ in range(3)], chance
-    programs = Programs(chance, Rules.of(fork), lab.ADDRESSES)
-    return [programs.program() for _ in range(3)], chance
-
-
 def check_cold_and_loaded(lab: Any, process: Callable[..., Process], fork: str, seeds: int) -> None:
     """The same programs in two processes; the second one loads what the first one has made."""
     processes = []
     for _ in range(2):
         one = process(fork)
         for seed in range(seeds):
-            codes, chance = some_programs(lab, fork, seed)
+            codes, chance = lab.some_programs(fork, seed)
             lab.check(one.twins, codes[0], chance, codes[1:])
         one.save()
         processes.append(one)

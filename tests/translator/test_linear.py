@@ -13,32 +13,11 @@ from typing import Any
 
 import pytest
 
-from parallel_evm.state.guarded import GuardedRecorder, GuardedView
 from parallel_evm.translator import NotRecorded
+from tests.translator.guarded import Guarded
 
 MAX = 2**256 - 1
 SLOTS = range(4)
-
-
-class Everywhere(dict[Any, bool]):
-    """Every slot is hot."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return False
-
-    def __missing__(self, key: Any) -> bool:
-        return False
-
-
-class Guarded(GuardedView):
-    """In the form in which py-evm's states build their account database."""
-
-    __slots__ = ()
-    latest: Any = None
-
-    def __init__(self, db: Any, state_root: bytes) -> None:
-        super().__init__(GuardedRecorder(db), 0, Everywhere())
-        Guarded.latest = self
 
 
 def push(number: int) -> bytes:

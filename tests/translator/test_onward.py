@@ -8,26 +8,7 @@ from typing import Any
 
 import pytest
 
-from parallel_evm.state.guarded import GuardedRecorder, GuardedView
-
-
-class Everywhere(dict[Any, bool]):
-    """Every slot is hot."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return False
-
-    def __missing__(self, key: Any) -> bool:
-        return False
-
-
-class Guarded(GuardedView):
-    """In the form in which py-evm's states build their account database."""
-
-    __slots__ = ()
-
-    def __init__(self, db: Any, state_root: bytes) -> None:
-        super().__init__(GuardedRecorder(db), 0, Everywhere())
+from tests.translator.guarded import Guarded
 
 
 def word(number: int) -> bytes:

@@ -18,9 +18,7 @@ from eth.vm.base import VM
 from eth.vm.logic import arithmetic
 from eth.vm.opcode import as_opcode
 
-from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.speculation.rules import speculative_state
-from parallel_evm.state.guarded import GuardedRecorder, GuardedView
 from parallel_evm.translator import NotRecorded, orders, program, translating
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.orders import Lost, Order, described, fill
@@ -28,6 +26,7 @@ from parallel_evm.translator.program import FREE_TRACES
 from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import Made, Wanted, translate
 from parallel_evm.workers.assistant import ProcessAssistant
+from tests.translator.guarded import Guarded
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
 
@@ -306,7 +305,7 @@ def test_an_assistant_makes_what_would_be_made_here(
     assistant = Comparing()
     twins = twins_of(lab, assistant, fork)
     for seed in range(4):
-        codes, chance = some_programs(lab, fork, seed)
+        codes, chance = lab.some_programs(fork, seed)
         lab.check(twins, codes[0], chance, codes[1:])
     heat(twins, world_of(lab, LEAVING), INPUTS)
     assert assistant.expected == made_here
@@ -501,27 +500,6 @@ def _saved(twins: Any) -> None:
     twins.programs.dialect._cache.save(5.0, last=True)
 
 
-class Everywhere(dict[Any, bool]):
-    """Every slot is hot."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return False
-
-    def __missing__(self, key: Any) -> bool:
-        return False
-
-
-class Guarded(GuardedView):
-    """In the form in which py-evm's states build their account database."""
-
-    __slots__ = ()
-    latest: Any = None
-
-    def __init__(self, db: Any, state_root: bytes) -> None:
-        super().__init__(GuardedRecorder(db), 0, Everywhere())
-        Guarded.latest = self
-
-
 # Adds its first argument to slot 0; counts slot 1 down unless the second one is zero, and adds
 # that to slot 2.
 ADDING = bytes.fromhex(
@@ -599,22 +577,13 @@ def test_threads_share_a_program_and_who_translates_it(
 # -- random programs -----------------------------------------------------------------------------
 
 
-def some_programs(lab: Any, fork: str, seed: int) -> tuple[list[bytes], random.Random]:
-    chance = random.Random(f"{fork} {seed}")
-    if chance.random() < 0.5:
-        soup = lab.Soup(chance, fork)
-        return [soup.program() for _ in range(3)], chance
-    programs = Programs(chance, Rules.of(fork), lab.ADDRESSES)
-    return [programs.program() for _ in range(3)], chance
-
-
 def check_random_programs(lab: Any, fork: str, seeds: range, times: int) -> None:
     """Each program ``times`` times over, so that what comes late is still used."""
     assistant = Late(seeds.start, losing=0.15, refusing=0.1)
     for seed in seeds:
         twins = twins_of(lab, assistant, fork, threshold=seed % 3 + 1)
         for _ in range(times):
-            codes, chance = some_programs(lab, fork, seed)
+            codes, chance = lab.some_programs(fork, seed)
             lab.check(twins, codes[0], chance, codes[1:])
     assert len(assistant.made) > len(seeds)
 
