@@ -1,9 +1,10 @@
 """One block from its transactions to their receipts: the flow, to be read from top to bottom.
 
-Senders are recovered, accesses forecast, lanes laid; workers speculate while the coordinator (this
-module) judges their results in block order, folds what holds into the committed state and runs
-itself, on that state, what does not hold or nobody speculated on. Nothing but the VM's own state
-object is written, and that only here.
+Senders are recovered, accesses forecast, lanes laid; workers speculate, and so does the
+coordinator (this module) where it has a lane of its own. Lanes that do not meet are taken over as
+they are. Else the coordinator judges results in block order, folds what holds into the committed
+state and runs itself, on that state, what does not hold or nobody speculated on. Nothing but the
+VM's own state object is written, and that only here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.receipts import Ledger
 from parallel_evm.report import BlockReport, Conflict, Phases
 from parallel_evm.scheduling.hot import HotPlan, HotSlotBook
+from parallel_evm.scheduling.independence import Hope, meeting
 from parallel_evm.scheduling.judge import Judge
 from parallel_evm.scheduling.lanes import (
     Chains,
@@ -32,7 +34,7 @@ from parallel_evm.scheduling.lanes import (
     plan_with_coordinator,
 )
 from parallel_evm.scheduling.pace import Choice, Pace, Way
-from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.speculation.senders import recover_sender, remember_sender
@@ -41,7 +43,7 @@ from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key, readable
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
-from parallel_evm.workers.local import RuleBook, SerialSession, new_speculator
+from parallel_evm.workers.local import RuleBook, SerialSession, new_lane, new_speculator
 from parallel_evm.workers.session import FLUSH_SECONDS, BlockJob, Pool, Session, Task
 
 BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
@@ -52,6 +54,8 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
+_MANY = 16
+"""One in so many."""
 _IMPATIENCE = 10
 """So often waiting is halved at most: as good as not at all."""
 
@@ -84,6 +88,8 @@ class Scheduling:
     """False: what is expected to conflict may run apart."""
     overlap: bool = True
     """False: nothing is judged before all speculations are there."""
+    hope: Hope | None = None
+    """None: lanes are never taken over as wholes."""
 
 
 @dataclass(slots=True)
@@ -217,12 +223,20 @@ class _Flow:
         self._hot = HotPlan()
         self._pace = pace
         self._judging_cpu = 0.0
+        self._forecasting = 0.0
+        """Seconds, without the waiting for senders."""
         self._costs: Costs | None = None
         """Of this block's transactions, where this process runs some of them."""
         self._misses = 0
         """By so many more speculations were late than were not, of late."""
         self._mine: frozenset[int] = frozenset()
         """Transactions that nobody else was given."""
+        self._hopes = False
+        """Are lanes to be taken over as wholes, if they do not meet?"""
+        self._took_lanes = False
+        self._ahead: dict[int, Speculation] = {}
+        """What this process speculated itself, on a lane of its own."""
+        self._teaching: frozenset[int] = frozenset()
         self._clock = clock
         self._judge = Judge(self.committed)
         self._senders: list[bytes | None] = []
@@ -251,7 +265,7 @@ class _Flow:
         # Those that are needed first are recovered here, while the workers see to the others; all,
         # where there are none: one after the other is faster than each before its transaction.
         mine = frozenset(unknown[: self._own_senders(len(unknown))])
-        lists = self._way is Way.ASSISTED and self._vm.lean
+        lists = self._vm.lean and self._forecasts is None
         self._session.ask_senders([index for index in unknown if index not in mine], lists)
         self._recover(mine)
         self._clock.senders = time.perf_counter() - started
@@ -297,9 +311,10 @@ class _Flow:
             self._hot = self._hot_slots.plan(forecasts, lanes, self._held_before)
         if self._hot.free:
             chains = self._chains(forecasts, self._hot.free)
+        self._hopes = self._may_hope(forecasts)
         if self._way is Way.TOGETHER:
             assert self._pace is not None
-            costs = self._costs = self._pace.costs(self._job.transactions)
+            costs = self._costs = self._pace.costs(self._job.transactions, self._hopes)
             lanes = plan_with_coordinator(forecasts, self._workers - 1, chains, costs)
         elif self._hot.free:
             lanes = plan(forecasts, self._workers, chains)
@@ -307,7 +322,21 @@ class _Flow:
             self._hot = self._hot.in_lanes(lanes)
         if self._way is Way.TOGETHER:
             self._mine = frozenset(lanes.pop())
-        self._session.start(lanes, self._tasks(forecasts))
+        tasks = self._tasks(forecasts)
+        self._teaching = frozenset(index for index, task in enumerate(tasks) if task.teaches)
+        self._session.start(lanes, tasks, whole=self._hopes, lists=self._vm.lean)
+
+    def _may_hope(self, forecasts: Sequence[Any]) -> bool:
+        """Are lanes to be taken over as wholes, if they do not meet?"""
+        hope = self._scheduling.hope
+        if hope is None or not self.ledger.is_direct:
+            return False
+        # Linear values are judged one by one: where lanes meet is what they are for. And where much
+        # is not known yet, lanes probably meet.
+        puzzled = sum(forecast.puzzle is not None for forecast in forecasts)
+        if self._hot.tried or puzzled * _MANY > len(forecasts):
+            return False
+        return hope.is_left()
 
     def _chains(self, forecasts: Sequence[Any], free: frozenset[Key] = frozenset()) -> Chains:
         if self._scheduling.lanes:
@@ -316,11 +345,14 @@ class _Flow:
 
     def _forecast(self, forecaster: Forecasts) -> list[Any]:
         """Of the whole block, in order: some slots are counted up from one to the next."""
+        started = time.perf_counter() - self._clock.senders
         forecaster.begin(self.committed)
-        return [
+        forecasts = [
             forecaster.forecast(index, transaction, self._find_sender(index))
             for index, transaction in enumerate(self._job.transactions)
         ]
+        self._forecasting = time.perf_counter() - self._clock.senders - started
+        return forecasts
 
     def _held_before(self, key: Key) -> int | None:
         """What a slot holds before the block; None where the database lacks it, which is for those
@@ -379,6 +411,15 @@ class _Flow:
         if not self._scheduling.overlap:
             self._session.await_all()
         started = time.thread_time()
+        lanes = self._independent_lanes() if self._hopes else None
+        self._judging_cpu = time.thread_time() - started  # while workers were at work
+        if lanes is None or not self._take_over(lanes):
+            self._judge_one_by_one()
+            self._judging_cpu = time.thread_time() - started
+            if self._scheduling.hope is not None and not self._runs_all:
+                self._scheduling.hope.note_conflicts(self._failed)
+
+    def _judge_one_by_one(self) -> None:
         for index, transaction in enumerate(self._job.transactions):
             if not self.ledger.admits(transaction):
                 self._run_natively(index)
@@ -389,22 +430,78 @@ class _Flow:
                 # written is in the tries now, where the judge does not look.
                 self._give_up("a state root was made between transactions")
                 self._run_here(index)
-            elif index in self._mine:
+            elif index in self._mine and index not in self._ahead:
                 self._session.take_in()
                 self._run_here(index)
             else:
                 self._judge_or_run(index)
-        self._judging_cpu = time.thread_time() - started
 
+    #
+    # Lane by lane
+    #
+    def _independent_lanes(self) -> list[WholeLane] | None:
+        """All lanes of the block, if everything in them went well and no two of them meet."""
+        own = self._run_own_lane()
+        waiting = time.perf_counter()
+        others = [i for i in range(len(self._job.transactions)) if i not in self._mine]
+        lanes = self._session.lanes(self._patience(*others))
+        self._clock.speculate += time.perf_counter() - waiting
+        if own is None or lanes is None:
+            return None
+        lanes.append(own)
+        hope = self._scheduling.hope
+        assert hope is not None
+        met = meeting(lanes, self.committed) is not None
+        hope.note(met)
+        return None if met else lanes
+
+    def _run_own_lane(self) -> WholeLane | None:
+        """Run what nobody else was given, apart from the committed state. None where one of these
+        transactions is refused; it and those after it are left for their turn."""
+        lane = new_lane(self._job)
+        own = new_speculator(self._job, self._rules, lane)
+        for index in sorted(self._mine):
+            self._session.take_in()
+            self._find_sender(index)
+            speculation = own.run(index, self._job.transactions[index])
+            self._clock.speculate += speculation.seconds
+            if speculation.outcome is None:
+                return None
+            self._ahead[index] = speculation
+        return WholeLane(lane.observations, lane.effects, list(self._ahead.values()))
+
+    def _take_over(self, lanes: Sequence[WholeLane]) -> bool:
+        """Take over all that independent lanes did: what the block's order makes of it, too. False
+        where its gas may not suffice: then the transaction has to be found that py-evm refuses."""
+        found = [speculation for lane in lanes for speculation in lane.speculations]
+        found.sort(key=lambda speculation: speculation.index)
+        outcomes: list[Any] = [speculation.outcome for speculation in found]
+        if not self.ledger.surely_admits(self._job.transactions, outcomes):
+            return False
+        for transaction, speculation, trail in zip(
+            self._job.transactions, found, self._trails, strict=True
+        ):
+            self.ledger.enter(transaction, outcomes[speculation.index])
+            trail.attempts += 1
+            trail.worker = speculation.worker
+            trail.end(speculation)
+        for lane in lanes:
+            self.committed.fold(lane.effects)
+            self.committed.witness(lane.observations)
+        last = found[-1]
+        if last.traces is not None:
+            self.committed.resume(last.traces, {})
+        for index in sorted(self._teaching):
+            self._learn(index, found[index])
+        self._took_lanes = True
+        return True
+
+    #
+    # Transaction by transaction
+    #
     def _judge_or_run(self, index: int) -> None:
         """Take over what somebody speculated, where it holds."""
-        waiting = time.perf_counter()
-        speculation = self._session.result(index, self._patience(index))
-        self._clock.speculate += time.perf_counter() - waiting
-        self._note_wait(speculation is None)
-        for late in self._session.overtaken():  # others may have seen what these wrote
-            self._trails[late.index].attempts += 1
-            self._judge.reject(late)
+        speculation = self._ahead.get(index) or self._await(index)
         if speculation is not None:
             trail = self._trails[index]
             trail.attempts += 1
@@ -417,13 +514,24 @@ class _Flow:
             self._send_back(index, speculation)
         self._run_here(index)
 
-    def _patience(self, index: int) -> float:
-        """How long to wait for a speculation before running the transaction here; by the old rule
+    def _await(self, index: int) -> Speculation | None:
+        waiting = time.perf_counter()
+        speculation = self._session.result(index, self._patience(index))
+        self._clock.speculate += time.perf_counter() - waiting
+        self._note_wait(speculation is None)
+        for late in self._session.overtaken():  # others may have seen what these wrote
+            self._trails[late.index].attempts += 1
+            self._judge.reject(late)
+        return speculation
+
+    def _patience(self, *indices: int) -> float:
+        """How long to wait for speculations before running the transactions here; by the old rule
         for renting or buying skis, about as long as that takes. Workers that are late again and
         again (they know less, at first) are waited for ever less."""
         if self._costs is None:
             return inf
-        return (FLUSH_SECONDS + self._costs.runs[index]) / (1 << self._misses)
+        runs = self._costs.runs
+        return (FLUSH_SECONDS + sum(runs[index] for index in indices)) / (1 << self._misses)
 
     def _note_wait(self, in_vain: bool) -> None:
         self._misses = min(self._misses + 1, _IMPATIENCE) if in_vain else max(self._misses - 1, 0)
@@ -510,8 +618,10 @@ class _Flow:
         if choice.way is not Way.TOGETHER:
             return
         others = sum(trail.seconds for trail in self._trails if trail.worker is not None)
-        pace.note_meanwhile(choice.way, self._clock.forecast / len(transactions))
-        pace.note_shares(sum(runs) - others, others, self._judging_cpu, self._session.running_cpu)
+        pace.note_meanwhile(choice.way, self._forecasting / len(transactions))
+        if self._took_lanes is self._hopes:
+            spent = self._judging_cpu, self._session.running_cpu
+            pace.note_shares(sum(runs) - others, others, *spent, whole=self._hopes)
 
     def report(self, backend: str, choice: str | None) -> BlockReport:
         clock = self._clock
@@ -538,6 +648,7 @@ class _Flow:
             choice=choice,
             given_up=self._given_up,
             lost_workers=tuple(self._session.lost),
+            whole_lanes=self._took_lanes,
             transactions=TransactionReports(
                 tuple(self._job.transactions),  # the caller's list may change before the first look
                 self._trails,

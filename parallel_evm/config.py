@@ -21,6 +21,7 @@ SWITCHES: Final = (
     "forecasts",
     "lanes",
     "overlap",
+    "whole_lanes",
     "deltas",
     "fast_precompiles",
     "incremental",
@@ -95,6 +96,10 @@ class ParallelConfig:
 
     overlap: bool = True
     """Judge results while others are still running. False: afterwards."""
+
+    whole_lanes: bool = True
+    """Take over lanes as wholes where none of them touched what another wrote. False: every
+    transaction is judged by itself."""
 
     deltas: bool = True
     """Let transactions that only add to a slot, and compare it, not wait for each other: balances

@@ -55,9 +55,10 @@ class Ledger:
     ) -> None:
         self._vm = vm
         self._transactions = transactions
-        self._direct = isinstance(vm, ByzantiumVM) and all(
+        self.is_direct = isinstance(vm, ByzantiumVM) and all(
             is_stock_method(type(vm), name) for name in _METHODS
         )
+        """Is nothing but the order of the transactions and their outcomes of interest to it?"""
         self._header = header
         self._gas_used: int = header.gas_used
         self._bloom: int = header.bloom
@@ -71,14 +72,26 @@ class Ledger:
 
         Where the answer is no, py-evm's own run says why. A customised check raises for itself.
         """
-        if self._direct:
+        if self.is_direct:
             return bool(self._gas_used + transaction.gas <= self._header.gas_limit)
         self._vm.validate_transaction_against_header(self._header, transaction)
         return True
 
+    def surely_admits(
+        self, transactions: Sequence[SignedTransactionAPI], outcomes: Sequence[Outcome]
+    ) -> bool:
+        """Do all of these fit, each after those before it? What is refunded is left out of account,
+        so some answers are no that need not be."""
+        used = self._gas_used
+        for transaction, outcome in zip(transactions, outcomes, strict=True):
+            if used + transaction.gas > self._header.gas_limit:
+                return False
+            used += transaction.gas - outcome.gas_remaining + outcome.data_floor_gas
+        return True
+
     def enter(self, transaction: SignedTransactionAPI, outcome: Outcome) -> None:
         """The next transaction ended with ``outcome``."""
-        fields = fields_of(transaction) if self._direct else None
+        fields = fields_of(transaction) if self.is_direct else None
         if fields is not None:
             used = fields.gas - outcome.gas_remaining + outcome.data_floor_gas
             if outcome.gas_refund:

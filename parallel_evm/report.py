@@ -110,6 +110,9 @@ class BlockReport:
     of the block then ran in the coordinator."""
     lost_workers: tuple[str, ...] = ()
     """What happened to workers that had to be replaced during this block."""
+    whole_lanes: bool = False
+    """No lane touched what another wrote, so that each was taken over as a whole. Else, where there
+    were lanes, they were judged transaction by transaction."""
     transactions: Sequence[TransactionReport] = ()
     """Empty when the block fell back."""
 
@@ -128,5 +131,6 @@ class BlockReport:
             "choice": self.choice,
             "given_up": self.given_up,
             "lost_workers": list(self.lost_workers),
+            "whole_lanes": self.whole_lanes,
             "transactions": [transaction.to_dict() for transaction in self.transactions],
         }

@@ -23,6 +23,8 @@ from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, Key, StateKey, readable
 from parallel_evm.state.recorder import Observations
 
+_Touched = tuple[Observations, Effects]
+
 
 @dataclass(slots=True)
 class Trail:
@@ -32,15 +34,25 @@ class Trail:
     attempts: int = 0
     seconds: float = 0.0
     conflicts: tuple[Conflict, ...] = ()
-    observations: Observations | None = None
-    effects: Effects | None = None
-    """Both None where py-evm ran the transaction, which says neither."""
+    speculation: Speculation | None = None
+    """The run that was accepted; None where py-evm ran the transaction. What it observed and wrote
+    may still be packed, as a worker sent it."""
 
     def end(self, speculation: Speculation) -> None:
         """Of all attempts, ``speculation`` is the one that was accepted."""
         self.seconds = speculation.seconds
-        self.observations = speculation.observations
-        self.effects = speculation.effects
+        self.speculation = speculation
+
+    @property
+    def touched(self) -> _Touched | None:
+        """What the transaction observed and wrote, as far as that is known: a worker may have told
+        nonsense that nobody had to look at."""
+        if self.speculation is None:
+            return None
+        try:
+            return self.speculation.observations, self.speculation.effects
+        except ValueError:
+            return None
 
 
 class TransactionReports(Sequence[TransactionReport]):
@@ -65,13 +77,13 @@ class TransactionReports(Sequence[TransactionReport]):
                 hash=bytes(transaction.hash),
                 worker=trail.worker,
                 attempts=trail.attempts,
-                reads=_reads(trail.observations),
-                writes=_writes(trail.effects),
+                reads=_reads(trail.touched),
+                writes=_writes(trail.touched),
                 conflicts=trail.conflicts,
                 gas_used=after - before,
                 status=status,
                 seconds=trail.seconds,
-                deltas=_deltas(trail.effects),
+                deltas=_deltas(trail.touched),
             )
             for index, (transaction, trail, before, after, status) in enumerate(
                 zip(transactions, trails, [0, *gas_used[:-1]], gas_used, statuses, strict=True)
@@ -103,9 +115,10 @@ class TransactionReports(Sequence[TransactionReport]):
         return tuple, (self._made,)
 
 
-def _reads(observations: Observations | None) -> frozenset[StateKey]:
-    if observations is None:
+def _reads(touched: _Touched | None) -> frozenset[StateKey]:
+    if touched is None:
         return frozenset()
+    observations, _ = touched
     keys: set[Key] = set(observations.cells)
     keys.update((address, BALANCE) for address in observations.bounds)
     for part in (observations.slots, observations.ranges):
@@ -113,12 +126,12 @@ def _reads(observations: Observations | None) -> frozenset[StateKey]:
     return frozenset(map(readable, keys))
 
 
-def _writes(effects: Effects | None) -> frozenset[StateKey]:
-    return frozenset() if effects is None else frozenset(map(readable, written_keys(effects)))
+def _writes(touched: _Touched | None) -> frozenset[StateKey]:
+    return frozenset() if touched is None else frozenset(map(readable, written_keys(touched[1])))
 
 
-def _deltas(effects: Effects | None) -> frozenset[StateKey]:
-    increments = {} if effects is None else effects.increments
+def _deltas(touched: _Touched | None) -> frozenset[StateKey]:
+    increments = {} if touched is None else touched[1].increments
     return frozenset(
         readable((address, slot)) for address, slots in increments.items() for slot in slots
     )

@@ -31,6 +31,7 @@ from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.report import BlockReport, Phases
 from parallel_evm.scheduling.forecast import Forecaster, Unforeseen
 from parallel_evm.scheduling.hot import HotSlotBook
+from parallel_evm.scheduling.independence import Hope
 from parallel_evm.scheduling.learned import to_json
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties, lean_methods
@@ -70,6 +71,7 @@ class Engine:
         if not alone:
             self._forecaster = Forecaster() if config.forecasts else Unforeseen()
         self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
+        self._hope = Hope() if config.whole_lanes else None
         self._pace = Pace(config.workers) if config.backend == "auto" and not alone else None
         self._alone = SerialPool()
         self._pool: Pool | None = None
@@ -201,6 +203,7 @@ class Engine:
                 hot_slots=self._hot_slots,
                 lanes=self.config.lanes,
                 overlap=self.config.overlap,
+                hope=self._hope,
             ),
             pace=self._pace,
             backend=backend,

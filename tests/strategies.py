@@ -515,7 +515,7 @@ class Bound(Pace):
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         return replace(super().choose(transactions, knows_senders), way=self._way)
 
-    def costs(self, transactions: Sequence[Any]) -> Costs:
+    def costs(self, transactions: Sequence[Any], whole: bool = False) -> Costs:
         return Costs([1.0] * len(transactions), burden=0.0, freight=0.0)
 
 

@@ -30,6 +30,7 @@ from tests.strategies import (
     Pen,
     Play,
     Refused,
+    assemble,
     cold,
     contracts_of,
     hold,
@@ -328,6 +329,20 @@ def test_credits_that_overflow_together() -> None:
         for first in (2**254, 2**253, rest - 2**254):
             acts = [Act(0, GHOST, value=first), Act(1, GHOST, value=rest - first)]
             held("shanghai", acts, state=state)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_credit_that_was_undone_overflows_all_the_same(whole: bool) -> None:
+    """What is paid to one who refuses it is paid first; of that there is no trace afterwards."""
+    state = state_of("shanghai")
+    for sender in SENDERS[:2]:
+        state[sender] = {**state[EMPTY], "balance": 2**255 + 10**18}
+    keep = assemble("CALLER", SENDERS[0], "EQ", "@keep", "JUMPI", 0, 0, "REVERT", "keep:")
+    state[STRANGER] = {**state[EMPTY], "nonce": 1, "code": keep}
+    acts = (Act(0, STRANGER, value=2**255), Act(1, STRANGER, value=2**255))
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork("shanghai").chain_class, reports, lanes=[0, 1], whole_lanes=whole)
+    hold(Play("shanghai", GHOST, (acts,), state=state), chain_class, reports)
 
 
 def test_ancestors() -> None:

@@ -84,7 +84,7 @@ def test_random_blocks_by_an_impatient_coordinator(
 
     monkeypatch.setattr(ProcessSession, "overtaken", noted)
     monkeypatch.setattr(
-        block._Flow, "_patience", lambda self, index: chance.choice((0.0, 0.0, 0.0003, inf))
+        block._Flow, "_patience", lambda self, *_: chance.choice((0.0, 0.0, 0.0003, inf))
     )
     reports: list[BlockReport] = []
     chain_class = parallel(

@@ -38,6 +38,7 @@ WITH_WORKERS = (
     {"forecasts": False},
     {"lanes": False},
     {"overlap": False},
+    {"whole_lanes": False},
     {"deltas": False},
     {"forecasts": False, "lanes": False, "overlap": False, "deltas": False},
 )

@@ -14,7 +14,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 from parallel_evm.hashing import keccak
@@ -55,24 +57,14 @@ class Call:
     callee: bytes
     arguments: tuple[bytes, ...]
     """Calldata after the selector; the last word is padded with zeros, as the EVM reads it."""
+    addresses: tuple[bytes | None, ...]
+    """The arguments that look like addresses; None in the place of others."""
+    subjects: tuple[bytes, ...]
+    """Those of them that are neither caller nor callee, each once, in order; a bounded number."""
     digests: dict[bytes, bytes]
     """Hashes already computed, shared by many calls."""
     holds: Holds
     """What slots hold when it is this call's turn, as far as that is known."""
-    _subjects: tuple[bytes, ...] | None = None
-
-    @property
-    def subjects(self) -> tuple[bytes, ...]:
-        """The arguments that look like addresses and are neither caller nor callee, each once, in
-        order; a bounded number of them."""
-        if self._subjects is None:
-            found = {
-                word: None
-                for word in self.arguments
-                if is_like_an_address(word) and word != self.caller and word != self.callee
-            }
-            self._subjects = tuple(islice(found, _MAX_SUBJECTS))
-        return self._subjects
 
     def holding(self, holds: Holds) -> Call:
         """The same call, where slots hold something else."""
@@ -95,31 +87,40 @@ def call_of(
     words = [data[start : start + 32] for start in range(_SELECTOR, end, 32)]
     if words and len(words[-1]) < 32:
         words[-1] = words[-1].ljust(32, b"\0")
+    caller, callee = sender.rjust(32, b"\0"), to.rjust(32, b"\0")
+    # Numbers below 2**96 are amounts, times and positions far more often than addresses.
+    addresses = [
+        word if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX else None for word in words
+    ]
+    subjects = dict.fromkeys(addresses)
+    for no_subject in (None, caller, callee):
+        subjects.pop(no_subject, None)
     return Call(
         to + data[:_SELECTOR],
-        sender.rjust(32, b"\0"),
-        to.rjust(32, b"\0"),
+        caller,
+        callee,
         tuple(words),
+        tuple(addresses),
+        tuple(islice(subjects, _MAX_SUBJECTS)),  # type: ignore[arg-type]  # None is not there
         digests,
         holds,
     )
 
 
-def is_like_an_address(word: bytes) -> bool:
-    """Numbers below 2**96 are amounts, times and positions far more often than addresses."""
-    return word.startswith(_NO_ADDRESS) and word[12:20] != _NO_PREFIX
-
-
 #
 # Words
 #
+Reader = Callable[[Call], bytes | None]
+"""What a word is in a call; None where the call has no such thing."""
+
+
 class Word:
     """An expression for a 32-byte word."""
 
     __slots__ = ()
 
-    def value(self, call: Call) -> bytes | None:
-        """What it is in this call; None where the call has no such thing."""
+    def reader(self) -> Reader:
+        """Evaluates it, again and again: in a block for every call of a function."""
         raise NotImplementedError
 
     @property
@@ -143,8 +144,9 @@ class Constant(Word):
 
     word: bytes
 
-    def value(self, call: Call) -> bytes | None:
-        return self.word
+    def reader(self) -> Reader:
+        word = self.word
+        return lambda call: word
 
     @property
     def fixed(self) -> bool:
@@ -155,16 +157,16 @@ class Constant(Word):
 class Caller(Word):
     """The sender of the transaction."""
 
-    def value(self, call: Call) -> bytes | None:
-        return call.caller
+    def reader(self) -> Reader:
+        return attrgetter("caller")
 
 
 @dataclass(frozen=True, slots=True)
 class Callee(Word):
     """The contract that the transaction calls."""
 
-    def value(self, call: Call) -> bytes | None:
-        return call.callee
+    def reader(self) -> Reader:
+        return attrgetter("callee")
 
     @property
     def fixed(self) -> bool:
@@ -180,12 +182,15 @@ class Argument(Word):
     """Does it have to look like an address? Where arrays differ in length, the same place holds
     an address in one call and an amount in another."""
 
-    def value(self, call: Call) -> bytes | None:
-        arguments = call.arguments
-        if self.index >= len(arguments):
-            return None
-        word = arguments[self.index]
-        return word if not self.address or is_like_an_address(word) else None
+    def reader(self) -> Reader:
+        index = self.index
+        words_of = attrgetter("addresses" if self.address else "arguments")
+
+        def read(call: Call) -> bytes | None:
+            words: tuple[bytes | None, ...] = words_of(call)
+            return words[index] if index < len(words) else None
+
+        return read
 
     @property
     def numbered(self) -> bool:
@@ -200,17 +205,22 @@ class Hashed(Word):
     right: Word
     offset: int
 
-    def value(self, call: Call) -> bytes | None:
-        left, right = self.left.value(call), self.right.value(call)
-        if left is None or right is None:
-            return None
-        preimage = left + right
-        digest = call.digests.get(preimage)
-        if digest is None:
-            digest = call.digests[preimage] = keccak(preimage)
-        if not self.offset:
-            return digest
-        return ((int.from_bytes(digest, "big") + self.offset) % (1 << 256)).to_bytes(32, "big")
+    def reader(self) -> Reader:
+        read_left, read_right, offset = self.left.reader(), self.right.reader(), self.offset
+
+        def read(call: Call) -> bytes | None:
+            left, right = read_left(call), read_right(call)
+            if left is None or right is None:
+                return None
+            preimage = left + right
+            digest = call.digests.get(preimage)
+            if digest is None:
+                digest = call.digests[preimage] = keccak(preimage)
+            if not offset:
+                return digest
+            return ((int.from_bytes(digest, "big") + offset) % (1 << 256)).to_bytes(32, "big")
+
+        return read
 
     @property
     def fixed(self) -> bool:
@@ -232,21 +242,26 @@ class Stored(Word):
     """How far a counter has moved on when it is used: `++count` is 1."""
     counter: bool
 
-    def value(self, call: Call) -> bytes | None:
-        key = self.access.key(call)
-        held = None if key is None else call.holds(key)
-        if held is None:
-            return None
-        number = (held >> self.shift & (1 << self.bits) - 1) + self.ahead & _ALL_BITS
-        # Zero is where nothing was stored yet.
-        return number.to_bytes(32, "big") if number else None
+    def reader(self) -> Reader:
+        find, shift, mask, ahead = self.access.key, self.shift, (1 << self.bits) - 1, self.ahead
+
+        def read(call: Call) -> bytes | None:
+            key = find(call)
+            held = None if key is None else call.holds(key)
+            if held is None:
+                return None
+            number = (held >> shift & mask) + ahead & _ALL_BITS
+            # Zero is where nothing was stored yet.
+            return number.to_bytes(32, "big") if number else None
+
+        return read
 
     @property
     def numbered(self) -> bool:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Access:
     """An expression for a key: whose account, and which part of it."""
 
@@ -254,14 +269,23 @@ class Access:
     field: Word | int
     """A storage slot, or, as an int, one of the negative fields of `state.keys`."""
 
-    def key(self, call: Call) -> Key | None:
-        address = self.address.value(call)
-        if address is None or not address.startswith(_NO_ADDRESS):
-            return None
-        if isinstance(self.field, int):
-            return address[12:], self.field
-        slot = self.field.value(call)
-        return None if slot is None else (address[12:], int.from_bytes(slot, "big"))
+    @cached_property
+    def key(self) -> Callable[[Call], Key | None]:
+        """Evaluates it: the key in a call, None where the call has no such thing."""
+        read_address = self.address.reader()
+        part = self.field if isinstance(self.field, int) else 0
+        read_slot = None if isinstance(self.field, int) else self.field.reader()
+
+        def key(call: Call) -> Key | None:
+            address = read_address(call)
+            if address is None or address[:12] != _NO_ADDRESS:
+                return None
+            if read_slot is None:
+                return address[12:], part
+            slot = read_slot(call)
+            return None if slot is None else (address[12:], int.from_bytes(slot, "big"))
+
+        return key
 
     @property
     def fixed(self) -> bool:
@@ -382,7 +406,8 @@ class Explainer:
         if word == self._call.caller:
             return Caller()
         if word in self._arguments:
-            return Argument(self._arguments[word], is_like_an_address(word))
+            index = self._arguments[word]
+            return Argument(index, self._call.addresses[index] is not None)
         if word == self._call.callee:
             return Callee()
         return self._stored(int.from_bytes(word, "big")) or Constant(word)

@@ -8,7 +8,7 @@ a re-execution or a worker's idle time, never correctness.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,7 @@ from rlp.codec import encode
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.expressions import Call, call_of
 from parallel_evm.scheduling.templates import Expected, Template
+from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.keys import BALANCE, CODE, NONCE, Key
 from parallel_evm.state.source import Account, AccountSource, Source
@@ -136,7 +137,7 @@ class Forecaster:
         to, data = said.to, said.data
         reads: list[Key] = [(sender, NONCE), *said.declared]
         writes: list[Key] = [(sender, NONCE), (sender, BALANCE)]
-        for authority in _authorities(transaction):
+        for authority in said.authorities:
             writes += (authority, NONCE), (authority, CODE)
 
         functions = self._recall(to)
@@ -183,7 +184,8 @@ class Forecaster:
                 gas += min(said.gas, _UNKNOWN_GAS)
                 writes.append((to + data[:4], CODE))
         puzzle = b"".join(self._kind(to, data[:4])) if to and data else None
-        return Forecast(index, frozenset(reads), frozenset(writes), gas, puzzle)
+        pays = bool(to) and not data and self._code_hash(to) == EMPTY_SHA3
+        return Forecast(index, frozenset(reads), frozenset(writes), gas, puzzle, teaches=not pays)
 
     def learn(
         self,
@@ -263,11 +265,14 @@ class Forecaster:
 
     def _kind(self, to: bytes, selector: bytes) -> tuple[bytes, bytes]:
         """Names what a call runs: of contracts with the same code, the same."""
-        try:
-            code_hash = self._before.code_hash(to)
-        except EVMMissingData:  # whoever runs the transaction will say so
-            code_hash = EMPTY_SHA3
+        code_hash = self._code_hash(to)
         return to if code_hash == EMPTY_SHA3 else code_hash, selector
+
+    def _code_hash(self, address: bytes) -> bytes:
+        try:
+            return self._before.code_hash(address)
+        except EVMMissingData:  # whoever runs the transaction will say so
+            return EMPTY_SHA3
 
     def _like_its_kin(self, sender: bytes, said: _Said) -> Template | None:
         """A template for a function that was learned from another contract with the same code."""
@@ -347,20 +352,24 @@ class _Said(NamedTuple):
     nonce: int
     declared: list[Key]
     """The slots of its EIP-2930 access list."""
+    authorities: Sequence[bytes]
+    """Accounts that it delegates (EIP-7702)."""
 
 
 def _said(transaction: Any) -> _Said | None:
-    transaction = getattr(transaction, "_inner", transaction)  # the wrapper only passes it on
+    # One that is not py-evm's own has the same names, most likely.
+    fields: Any = fields_of(transaction) or transaction
     try:
-        to, data = transaction.to, transaction.data
+        to, data = fields.to, fields.data
         if not (isinstance(to, bytes) and isinstance(data, bytes)):
             return None
         return _Said(
             to=to,
             data=data,
-            gas=max(0, int(transaction.gas)),
-            nonce=max(0, int(transaction.nonce)),
-            declared=_declared(transaction.access_list),
+            gas=max(0, int(fields.gas)),
+            nonce=max(0, int(fields.nonce)),
+            declared=_declared(fields.access_list),
+            authorities=_authorities(transaction, fields),
         )
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return None  # malformed: py-evm will say how
@@ -377,10 +386,11 @@ def _created_address(sender: bytes, nonce: int) -> bytes:
     return keccak(encode([sender, nonce]))[12:]  # type: ignore[no-untyped-call]
 
 
-def _authorities(transaction: Any) -> Iterator[bytes]:
+def _authorities(transaction: Any, fields: Any) -> Sequence[bytes]:
     """Accounts that an EIP-7702 transaction delegates, as far as the signatures are good."""
-    if getattr(transaction, "type_id", None) != _SET_CODE_TYPE:
-        return
+    found: list[bytes] = []
+    if getattr(fields, "type_id", None) != _SET_CODE_TYPE:
+        return found
     for authorization in transaction.authorization_list:
         try:
             signed = [authorization.chain_id, authorization.address, authorization.nonce]
@@ -394,7 +404,8 @@ def _authorities(transaction: Any) -> Iterator[bytes]:
             key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
         except Exception:  # a bad authorization is skipped by the protocol, too
             continue
-        yield keccak(key.format(compressed=False)[1:])[12:]
+        found.append(keccak(key.format(compressed=False)[1:])[12:])
+    return found
 
 
 def _reads(speculation: Speculation, sender: bytes) -> frozenset[Key]:

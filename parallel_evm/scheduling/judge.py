@@ -15,11 +15,7 @@ from eth.constants import UINT_256_MAX
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
-
-# Credits observe no balance as long as it is below a quarter of all numbers and they are below
-# half of them (`Recorder.below`). They then cannot overflow, at no moment of the transaction, if
-# the balance that they really meet is below a quarter, too.
-_UNHEARD_OF = 1 << 254
+from parallel_evm.state.recorder import UNHEARD_OF, WEALTH
 
 
 class Judge:
@@ -31,6 +27,9 @@ class Judge:
         # values, so for these keys "nobody has written it" proves nothing.
         self._rejected: set[Key] = set()
         self._accepted: list[tuple[int, Effects]] = []
+        self._moved_wealth = False
+        """Has a sum been paid with which a credit can overflow that was undone later, and left no
+        trace? From then on nothing is believed."""
 
     def failures(self, speculation: Speculation) -> Iterator[Key]:
         """Keys whose observed value (or bound) does not hold in the committed state."""
@@ -73,8 +72,11 @@ class Judge:
                 if not 0 <= committed.slot(address, slot) + change <= UINT_256_MAX:
                     yield address, slot
         for address in speculation.effects.deltas:
+            if self._moved_wealth:
+                yield address, BALANCE
+                continue
             changed = address in deltas or (address, BALANCE) in rejected
-            if changed and committed.balance(address) >= _UNHEARD_OF:
+            if changed and committed.balance(address) >= UNHEARD_OF:
                 yield address, BALANCE
 
     def holds(self, speculation: Speculation) -> bool:
@@ -88,11 +90,14 @@ class Judge:
             for slot, change in increments.items():
                 effects.slots[address][slot] = committed.slot(address, slot) + change
         committed.fold(effects)
-        self._accepted.append((speculation.index, effects))
+        self.note_accepted(speculation)
 
     def note_accepted(self, speculation: Speculation) -> None:
         """The transaction ran on the committed state itself, which holds its effects already."""
-        self._accepted.append((speculation.index, speculation.effects))
+        effects = speculation.effects
+        self._accepted.append((speculation.index, effects))
+        if effects.deltas and max(effects.deltas.values()) >= WEALTH:
+            self._moved_wealth = True
 
     def reject(self, speculation: Speculation) -> None:
         """Remember what a speculation wrote that is not to be believed."""

@@ -38,6 +38,7 @@ _FIRST_RETRY: Final = 32
 _LAST_RETRY: Final = 2048
 """After so many blocks another way is tried again."""
 _UNKNOWN_BURDEN: Final = 0.5
+_UNKNOWN_BURDEN_OF_LANES: Final = 0.1
 _UNKNOWN_FREIGHT: Final = 0.2
 _UNKNOWN_RECOVERY: Final = 0.00006
 """Seconds to find the sender of a signature, before anybody measured it."""
@@ -125,7 +126,7 @@ class Pace:
         self._absent = 0
         """Blocks for which workers need not be asked for."""
         self._patience = _FIRST_RETRY
-        self._burden = _UNKNOWN_BURDEN
+        self._burden = {False: _UNKNOWN_BURDEN, True: _UNKNOWN_BURDEN_OF_LANES}
         self._freight = _UNKNOWN_FREIGHT
         self._recovery = _UNKNOWN_RECOVERY
         self._help = _UNKNOWN_HELP
@@ -196,10 +197,11 @@ class Pace:
         before = self._meanwhile.get(way, seconds)
         self._meanwhile[way] = before + _LATEST * (seconds - before)
 
-    def costs(self, transactions: Sequence[Any]) -> Costs:
-        """What to lay lanes by, for a block with workers."""
+    def costs(self, transactions: Sequence[Any], whole: bool = False) -> Costs:
+        """What to lay lanes by, for a block with workers. ``whole``: the coordinator will have
+        nothing to judge before all lanes are done."""
         runs = [self._seconds(call) for call in map(_call, transactions)]
-        return Costs(runs, self._burden, self._freight)
+        return Costs(runs, self._burden[whole], self._freight)
 
     def note(
         self, way: Way, transactions: Sequence[Any], runs: Sequence[float], seconds: float
@@ -230,14 +232,16 @@ class Pace:
                 min(before, ratio) if on_trial else before + _LATEST * (ratio - before)
             )
 
-    def note_shares(self, own: float, others: float, coordinator: float, workers: float) -> None:
+    def note_shares(
+        self, own: float, others: float, coordinator: float, workers: float, whole: bool = False
+    ) -> None:
         """Of a block with workers, in seconds: the runs in the coordinator and those in workers,
-        what the coordinator spent from the first judgement to the last, its own runs included, and
-        what the workers spent."""
+        what the coordinator spent while workers ran, its own runs included, and what the workers
+        spent. ``whole``: as for `costs`."""
         runs = own + others
         if runs:
             burden = max(0.0, coordinator - own) / runs
-            self._burden += _LATEST * (burden - self._burden)
+            self._burden[whole] += _LATEST * (burden - self._burden[whole])
         if others:
             freight = max(0.0, workers / others - 1)
             self._freight += _LATEST * (freight - self._freight)

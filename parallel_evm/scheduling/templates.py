@@ -32,7 +32,9 @@ _SEEN_ONCE: Final = 2
 
 _KNOWN: Final = 32
 _SAMPLE: Final = 8
-"""After so many calls in a row without any surprise, one in some is looked at."""
+"""After so many calls without any surprise, one in some is looked at. A surprise takes away half of
+what is known: a function that is good for one now and then is not looked at more closely."""
+_WELL_KNOWN: Final = 4 * _KNOWN
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +146,7 @@ class Template:
         self._surprises = 0
         self._asked = 0
         self._right = 0
-        """Calls in a row that touched nothing but what was expected."""
+        """Calls that touched nothing but what was expected; see `_KNOWN`."""
         self._common = _Bundle(frozenset(), None)
         self._bundles: dict[frozenset[bytes], _Bundle] = {frozenset(): self._common}
         # The bundles that have a word in their context, and those that are looked up by it.
@@ -282,7 +284,7 @@ class Template:
         expected_reads, expected_writes = expected.reads(), expected.writes()
         foreseen = expected_reads >= reads and expected_writes >= writes and not miscounted
         if self._surprises and foreseen:
-            self._right += 1
+            self._right = min(self._right + 1, _WELL_KNOWN)
             if len(expected_reads) == len(reads) and len(expected_writes) == len(writes):
                 for bundle in expected.bundles:
                     bundle.settle()
@@ -292,7 +294,7 @@ class Template:
             if closest.spared % _SPARED:
                 return
         else:
-            self._right = 0
+            self._right //= 2
         self._surprises += 1
         if self._surprises <= _SEEN_ONCE:
             self._common.compiled = None

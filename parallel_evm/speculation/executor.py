@@ -465,6 +465,7 @@ def _clear(view: FlatState, touched: Iterable[Any]) -> None:
             deltas.get(account, 0) <= 0  # else it has a balance
             and view.exists(account)
             and view.account_is_empty(account)
+            and not view.forget_touch(account)
         ):
             view.delete_account(account)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,3 +149,14 @@ class Speculation:
     preimages: dict[bytes, bytes] | None = None
     """What was hashed to make storage slots (hash -> its 64 bytes), for forecasts; None when it
     was not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeLane:
+    """All transactions of a lane, none of them refused, as if they were one."""
+
+    observations: Observations
+    """Of the state before the block."""
+    effects: Effects
+    speculations: Sequence[Speculation]
+    """One for each transaction, in their order."""

@@ -298,6 +298,18 @@ class FlatState(AccountDatabaseAPI):
     def touch_account(self, address: Address) -> None:
         self._set_cell((address, LIFE), True)
 
+    def forget_touch(self, address: Address) -> bool:
+        """Let an empty account that was not there before be as if it had never been touched, for
+        good. False where there is more to undo than a touch (`delete_account` does it)."""
+        cells = self.effects.cells
+        if (address, EPOCH) in cells or (address, NONCE) in cells or (address, CODE) in cells:
+            return False
+        if address in self.effects.slots or self.source.exists(address):
+            return False
+        cells.pop((address, LIFE), None)
+        self.effects.deltas.pop(address, None)
+        return True
+
     def delete_account(self, address: Address) -> None:
         validate_canonical_address(address, title="Storage Address")
         self._wipe(address)

@@ -6,19 +6,25 @@ while a transaction runs. Where a question needs less than a value, less is reme
 and sending value ask only for ``balance >= needed``.
 
 It never judges and never writes; `scheduling.judge` compares what is recorded here with the
-committed state.
+committed state. What it asks of the state below is no more than it was asked itself, so that
+another recorder there, of a lane, remembers no more either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
 from parallel_evm.state.source import Source
 
-_UNHEARD_OF = 1 << 254
-_CREDIBLE = 1 << 255
+UNHEARD_OF: Final = 1 << 253
+"""Wei. Credits observe no balance as long as they leave so much of all numbers, and the balance is
+below half of what they leave. They cannot overflow, at no moment of the transaction, if the balance
+that they really meet is below this, too."""
+WEALTH: Final = 1 << 200
+"""Wei. As long as nobody pays as much, no sum of a block's credits comes near that: each is paid by
+one who had it, and a block has fewer than 2^32 transactions."""
 
 
 @dataclass(slots=True)
@@ -64,7 +70,7 @@ class Recorder:
             return exact >= needed
         if needed <= self._bounds.get(address, 0):
             return True
-        if self._source.balance(address) >= needed:
+        if self._source.at_least(address, needed):
             self._bounds[address] = needed
             return True
         # "Too little" is also true of every smaller balance, but the amount usually ends up in an
@@ -72,9 +78,9 @@ class Recorder:
         return self.balance(address) >= needed
 
     def below(self, address: bytes, limit: int) -> bool:
-        # An account that holds a quarter of all numbers, or is credited half of them, is observed:
-        # else credits that overflow only together would all be accepted.
-        if limit >= _CREDIBLE and self._source.balance(address) < _UNHEARD_OF:
+        # Who holds, or is given, unheard-of sums is observed: else credits that overflow only
+        # together would all be accepted.
+        if limit >= UNHEARD_OF and self._source.below(address, limit >> 1):
             return True
         return self.balance(address) < limit
 

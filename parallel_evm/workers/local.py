@@ -15,22 +15,23 @@ from typing import Any, ClassVar
 from eth._utils.generator import CachedIterable
 
 from parallel_evm.errors import PoolClosedError
-from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
+from parallel_evm.state.lane import Lane
 from parallel_evm.translator.orders import Assistant
 from parallel_evm.workers.session import BlockJob, Task
 
 
-def new_speculator(
-    job: BlockJob, rules: Callable[[BlockJob], Any], lane: FlatState | None = None
-) -> Speculator:
-    """A speculator for ``job`` in this process, on a lane of its own unless one is given."""
-    if lane is None:
-        lane = FlatState(job.source)
-        lane.fold(job.written)
+def new_lane(job: BlockJob) -> Lane:
+    """The state before the block's first transaction, to run transactions ahead on."""
+    return Lane(job.source, job.written)
+
+
+def new_speculator(job: BlockJob, rules: Callable[[BlockJob], Any], lane: FlatState) -> Speculator:
+    """A speculator for ``job`` in this process."""
     context = copy.copy(job.execution_context)
     context._prev_hashes = CachedIterable(ancestors(job.ancestors))
     return Speculator(rules(job), context, lane, len(job.transactions) - 1)
@@ -85,7 +86,9 @@ class _LocalSession:
 
     def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
         return [
-            new_speculator(self._job, self._rules).run(index, self._job.transactions[index])
+            new_speculator(self._job, self._rules, new_lane(self._job)).run(
+                index, self._job.transactions[index]
+            )
             for index in indices
         ]
 
@@ -105,8 +108,18 @@ class _LocalSession:
 class SerialSession(_LocalSession):
     """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
 
-    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        tasks: Sequence[Task],
+        *,
+        whole: bool = False,
+        lists: bool = False,
+    ) -> None:
         pass
+
+    def lanes(self, patience: float = inf) -> None:
+        return None
 
     def result(self, index: int, patience: float = inf) -> Speculation | None:
         return None
@@ -126,10 +139,21 @@ class ThreadSession(_LocalSession):
         self._results: dict[int, Speculation | None] = {}
         self._late: set[int] = set()
         self._threads: list[threading.Thread] = []
+        self._lanes: dict[int, tuple[Sequence[int], Lane]] = {}
+        """By thread: the transactions that it runs, and on what."""
+        self._finished = 0
 
-    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        tasks: Sequence[Task],
+        *,
+        whole: bool = False,
+        lists: bool = False,
+    ) -> None:
         for worker, lane in enumerate(lanes):
             if lane:
+                self._lanes[worker] = lane, new_lane(self._job)
                 thread = threading.Thread(
                     target=self._run, args=(worker, lane, tasks), name=f"parallel-evm-{worker}"
                 )
@@ -139,7 +163,7 @@ class ThreadSession(_LocalSession):
     def _run(self, worker: int, lane: Sequence[int], tasks: Sequence[Task]) -> None:
         done = 0
         try:
-            speculator = new_speculator(self._job, self._rules)
+            speculator = new_speculator(self._job, self._rules, self._lanes[worker][1])
             for index in lane:
                 if self._cancelled:
                     break
@@ -153,6 +177,23 @@ class ThreadSession(_LocalSession):
         finally:
             for index in lane[done:]:
                 self._deliver(index, None)
+            with self._arrived:
+                self._finished += 1
+                self._arrived.notify_all()
+
+    def lanes(self, patience: float = inf) -> list[WholeLane] | None:
+        with self._arrived:
+            seconds = None if patience == inf else patience
+            if not self._arrived.wait_for(lambda: self._finished == len(self._lanes), seconds):
+                return None
+            found = list(self._results.values())
+            if not all(speculation and speculation.outcome for speculation in found):
+                return None
+            results: dict[int, Any] = self._results
+        return [
+            WholeLane(lane.observations, lane.effects, [results[index] for index in indices])
+            for indices, lane in self._lanes.values()
+        ]
 
     def await_all(self) -> None:
         for thread in self._threads:

@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from math import inf
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -30,9 +31,11 @@ from parallel_evm.merkle.index import Listed
 from parallel_evm.merkle.update import TrieUpdate
 from parallel_evm.rlp_objects import encoded
 from parallel_evm.speculation.fields import fields_of
-from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.state.base import Changes
+from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import Key
+from parallel_evm.state.recorder import Observations
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
 from parallel_evm.workers.interrupts import held_back
@@ -105,7 +108,7 @@ class WorkerHandle:
             self.process.join(0.2)
             raise WorkerLost(f"worker {self.number}: {self.how_it_ended()}") from error
         except Exception as error:
-            raise WorkerLost(f"worker {self.number}: answers nonsense ({error})") from error
+            raise _nonsense(self, error) from error
         self._heard = time.monotonic()
         return message
 
@@ -273,10 +276,16 @@ class ProcessSession:
         self._late: set[int] = set()
         """Nobody waits for these any more."""
         self._overtaken: list[Speculation] = []
+        self._wants_lanes = False
+        """Is nobody going to look at the details of most results?"""
+        self._lanes: dict[int, Sequence[int]] = {}
+        """Worker number -> transactions of the lane that is to be summed up."""
+        self._sums: dict[int, tuple[Observations, Effects]] = {}
+        self._teaching: frozenset[int] = frozenset()
         self._waiting: dict[int, set[int]] = {}
         """Worker number -> transactions it was given and has not delivered."""
-        self._busy: set[int] = set()
-        """Workers that owe us a DONE or RECOVERED."""
+        self._busy: dict[int, int] = {}
+        """Worker number -> how many answers it owes: RECOVERED, DONE, LISTED."""
         self._senders: dict[int, bytes | None] = {}
         self._shares: dict[int, Sequence[int]] = {}
         """Worker number -> transactions whose senders it has still to tell."""
@@ -301,8 +310,9 @@ class ProcessSession:
     def worker_cpu(self) -> float:
         return sum(self._cpu.values())
 
-    def _transactions(self) -> bytes:
-        transactions = list(self._job.transactions)
+    def _pickled(self, indices: Sequence[int]) -> bytes:
+        """These transactions. Raises `CannotServe`."""
+        transactions = [self._job.transactions[index] for index in indices]
         try:
             return pickle.dumps(transactions, protocol=5)
         except Exception:
@@ -322,10 +332,9 @@ class ProcessSession:
             for handle in list(self._handles.values()):
                 self._open(handle, *opening)
 
-    def _opening(self) -> tuple[bytes, bytes, tuple[Any, ...]]:
+    def _opening(self) -> tuple[bytes, tuple[Any, ...]]:
         """The parts of OPEN that are the same for all workers, encoded once."""
         job = self._job
-        transactions = self._transactions()
         context = job.execution_context
         try:
             fields = {k: v for k, v in vars(context).items() if k != "_prev_hashes"}
@@ -334,11 +343,9 @@ class ProcessSession:
             raise CannotServe(
                 f"the execution context cannot be sent to worker processes: {error}"
             ) from error
-        return transactions, encoded_context, wire.flatten_effects(job.written)
+        return encoded_context, wire.flatten_effects(job.written)
 
-    def _open(
-        self, handle: WorkerHandle, transactions: bytes, context: bytes, written: tuple[Any, ...]
-    ) -> None:
+    def _open(self, handle: WorkerHandle, context: bytes, written: tuple[Any, ...]) -> None:
         job, source = self._job, self._job.source
         token = self._pool.rules_token(job)
         rules = None
@@ -355,7 +362,7 @@ class ProcessSession:
             handle.forget(source.lineage)
         changes = None if missed is None else [wire.flatten_changes(c) for c in missed]
         about = (token, rules, context, written, source.lineage, changes)
-        message = (wire.OPEN, transactions, *about)
+        message = (wire.OPEN, len(job.transactions), *about)
         if not self._tell(handle, message):
             return
         if rules is not None:
@@ -370,23 +377,27 @@ class ProcessSession:
     #
     # The interface
     #
+    @cached_property
+    def _contents(self) -> list[bytes | None]:
+        return list(map(_content, self._job.transactions))
+
+    def _to_list(self) -> list[bytes] | None:
+        """What a worker is to list; None where it is not possible."""
+        known = [content for content in self._contents if content is not None]
+        return known if len(known) == len(self._contents) else None
+
     def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
         if not indices:
             return
         handles = list(self._handles.values())
-        contents = list(map(_content, self._job.transactions))
-        known = [content for content in contents if content is not None]
         for place, handle in enumerate(handles):
             share = indices[place :: len(handles)]
             if not share:
                 continue
             self._shares[handle.number] = share
-            block = None
-            if lists and len(known) == len(contents):
-                block, lists = known, False
-            its = [contents[index] for index in share]
-            if self._ask(handle, (wire.SENDERS, its, block)) and block is not None:
-                self._listing = handle.number, block
+            block, lists = self._to_list() if lists else None, False
+            its = [self._contents[index] for index in share]
+            self._ask(handle, (wire.SENDERS, its, block))
 
     def listed(self) -> Listed | None:
         self._pump_until(lambda: self._listing is None)
@@ -405,10 +416,57 @@ class ProcessSession:
         self.await_all()
         return [self._results.pop(index, None) for index in indices]
 
-    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
-        self._run(lanes, tasks, apart=False)
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        tasks: Sequence[Task],
+        *,
+        whole: bool = False,
+        lists: bool = False,
+    ) -> None:
+        self._wants_lanes = whole
+        if whole:
+            self._teaching = frozenset(i for i, task in enumerate(tasks) if task.teaches)
+        self._run(lanes, tasks, apart=False, block=self._to_list() if lists else None)
 
-    def _run(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task], apart: bool) -> None:
+    def lanes(self, patience: float = inf) -> list[WholeLane] | None:
+        self._pump_until(lambda: not self._waiting, time.perf_counter() + patience)
+        results: dict[int, Any] = self._results
+        if self._waiting or self._sums.keys() != self._lanes.keys() or None in results.values():
+            return None
+        if any(speculation.outcome is None for speculation in results.values()):
+            return None  # some of them may have been lost on the way
+        return [
+            WholeLane(*self._sums[number], [results[index] for index in lane])
+            for number, lane in self._lanes.items()
+        ]
+
+    def _unpack(self) -> None:
+        """Everything is going to be looked at. Nonsense ends a worker here, as it does on arrival
+        elsewhere, and what it did after that is not known."""
+        self._wants_lanes = False
+        liars: set[int | None] = set()
+        for index, speculation in sorted(self._results.items()):
+            if not isinstance(speculation, wire.Delivered):
+                continue
+            number = speculation.worker
+            try:
+                if number not in liars:
+                    speculation.unpack()
+            except ValueError as error:
+                liars.add(number)
+                for handle in [self._handles[n] for n in self._handles if n == number]:
+                    self._lose(handle, _nonsense(handle, error))
+            if number in liars:
+                self._results[index] = None
+
+    def _run(
+        self,
+        lanes: Sequence[Sequence[int]],
+        tasks: Sequence[Task],
+        apart: bool,
+        block: list[bytes] | None = None,
+    ) -> None:
         self._open_all()
         self.await_all()
         idle = [h for h in self._handles.values() if h.number not in self._busy]
@@ -425,7 +483,12 @@ class ProcessSession:
             silent = {i for i, task in zip(lane, its_tasks, strict=True) if not task.teaches}
             senders = [task.sender for task in its_tasks]
             self._waiting[handle.number] = set(lane)
-            if not self._ask(handle, (wire.RUN, list(lane), senders, keys, apart, hot, silent)):
+            if self._wants_lanes:
+                self._lanes[handle.number] = lane
+            its = self._pickled(lane)
+            what = (list(lane), its, senders, keys, apart, hot, silent, self._wants_lanes, block)
+            block = None  # one worker is enough for that
+            if not self._ask(handle, (wire.RUN, *what)):
                 self._give_up(handle.number)
 
     def take_in(self) -> None:
@@ -442,6 +505,8 @@ class ProcessSession:
         self._pump_until(lambda: not self._busy)
 
     def result(self, index: int, patience: float = inf) -> Speculation | None:
+        if self._wants_lanes:
+            self._unpack()
         if index not in self._results:
             self._pump_until(
                 lambda: index in self._results or not self._expected(index),
@@ -483,9 +548,14 @@ class ProcessSession:
     # Messages
     #
     def _ask(self, handle: WorkerHandle, message: tuple[Any, ...]) -> bool:
+        """The last part of the ``message``: what is to be listed afterwards, if anything is."""
         told = self._tell(handle, message, owes=True)
         if told:
-            self._busy.add(handle.number)
+            self._busy[handle.number] = 1
+            block = message[-1]
+            if block is not None:
+                self._busy[handle.number] = 2
+                self._listing = handle.number, block
         return told
 
     def _tell(self, handle: WorkerHandle, message: tuple[Any, ...], owes: bool = False) -> bool:
@@ -527,8 +597,12 @@ class ProcessSession:
         number = handle.number
         try:
             if tag == wire.RESULTS:
-                for flat in message[1]:
-                    speculation = wire.unflatten(flat, number)
+                _, heads, details = message
+                results = wire.results(heads, details, number)
+                for speculation in results:
+                    if not self._wants_lanes or speculation.index in self._teaching:
+                        speculation.unpack()
+                for speculation in results:
                     self._waiting[number].remove(speculation.index)
                     if speculation.index in self._late:
                         self._overtaken.append(speculation)
@@ -537,10 +611,13 @@ class ProcessSession:
             elif tag == wire.FETCH:
                 handle.send((wire.ANSWER, self._answers(message[1])))
             elif tag == wire.DONE:
-                self._settle(handle, message[2])
-                self.running_cpu += float(message[3])
-                if message[1] is not None:
-                    self.lost.append(f"worker {number}: {message[1]}")
+                _, reason, cpu, running_cpu, total = message
+                if total is not None:
+                    self._sums[number] = wire.unflatten(total)
+                self._settle(handle, cpu)
+                self.running_cpu += float(running_cpu)
+                if reason is not None:
+                    self.lost.append(f"worker {number}: {reason}")
                     handle.rules.clear()  # whatever it lacked: next time it gets everything
                     for lineage in list(handle.versions):
                         handle.forget(lineage)
@@ -554,8 +631,7 @@ class ProcessSession:
                     self._shares[number] = share[count:]
                 else:
                     self.recovering += float(seconds)
-                    if self._listing is None or self._listing[0] != number:
-                        self._settle(handle, cpu)
+                    self._settle(handle, cpu)
             elif tag == wire.LISTED:
                 _, hashes, root, nodes, cpu = message
                 if self._listing is None or self._listing[0] != number or number in self._shares:
@@ -566,13 +642,15 @@ class ProcessSession:
             else:
                 raise ValueError(f"unknown message {tag}")
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise WorkerLost(f"worker {number}: answers nonsense ({error})") from error
+            raise _nonsense(handle, error) from error
 
     def _settle(self, handle: WorkerHandle, cpu: Any) -> None:
-        """It has delivered all that it was asked for. ``cpu``: what it spent, in seconds."""
+        """It has answered. ``cpu``: what it has spent so far, in seconds."""
         self._cpu[handle.number] = float(cpu)
-        self._busy.discard(handle.number)
-        handle.owes = False
+        self._busy[handle.number] -= 1
+        if not self._busy[handle.number]:
+            del self._busy[handle.number]
+            handle.owes = False
 
     def _answers(self, wants: Sequence[Any]) -> list[Any] | None:
         try:
@@ -591,12 +669,16 @@ class ProcessSession:
 
     def _lose(self, handle: WorkerHandle, error: WorkerLost) -> None:
         self.lost.append(str(error))
-        self._busy.discard(handle.number)
+        self._busy.pop(handle.number, None)
         self._handles.pop(handle.number, None)
         self._give_up(handle.number)
         self._pool.discard(handle)
         if self._listing is not None and self._listing[0] == handle.number:
             self._listing = None
+
+
+def _nonsense(handle: WorkerHandle, error: Exception) -> WorkerLost:
+    return WorkerLost(f"worker {handle.number}: answers nonsense ({error})")
 
 
 def _content(transaction: Any) -> bytes | None:

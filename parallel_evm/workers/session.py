@@ -12,7 +12,7 @@ from eth.abc import SignedTransactionAPI
 
 from parallel_evm.merkle.index import Listed
 from parallel_evm.merkle.source import TrieSource
-from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.run import FetchAncestors
 from parallel_evm.state.flat import Effects
@@ -78,7 +78,8 @@ class Session(Protocol):
 
     def ask_senders(self, indices: Sequence[int], lists: bool = False) -> None:
         """Begin to recover the senders of these transactions, the first ones first. Once only.
-        ``lists``: and to list the block's transactions, where there is somebody to do it."""
+        ``lists``: and to list the block's transactions after it, where there is somebody to do
+        it."""
         ...
 
     def sender(self, index: int) -> bytes | None:
@@ -96,8 +97,25 @@ class Session(Protocol):
         """
         ...
 
-    def start(self, lanes: Sequence[Sequence[int]], tasks: Sequence[Task]) -> None:
-        """Begin to run each lane's transactions in order. ``tasks``: of the whole block."""
+    def start(
+        self,
+        lanes: Sequence[Sequence[int]],
+        tasks: Sequence[Task],
+        *,
+        whole: bool = False,
+        lists: bool = False,
+    ) -> None:
+        """Begin to run each lane's transactions in order. ``tasks``: of the whole block.
+        ``whole``: `lanes` will be asked for. ``lists``: as above."""
+        ...
+
+    def lanes(self, patience: float = inf) -> list[WholeLane] | None:
+        """All lanes that were started, waited for so many seconds.
+
+        None when that was not long enough, when any of them was not finished, or when a transaction
+        in it was refused: then `result` tells of each. What the speculations of a lane observed and
+        wrote may be packed (`wire.Delivered`), except for those that teach.
+        """
         ...
 
     def take_in(self) -> None:

@@ -2,7 +2,9 @@
 
 Messages are tuples whose first item is one of the tags below, pickled as a whole: pickle
 remembers repeated objects, so an address that occurs fifty times in a speculation is sent once.
-Speculations are flattened into tuples, which encodes five times faster than their dataclasses.
+Speculations are flattened into tuples, which encodes five times faster than their dataclasses, and
+in two parts: of a transaction in a lane that is right as a whole, nobody need ever look at what it
+observed and wrote, so that is unpacked by whoever looks first (`Delivered`).
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ from parallel_evm.state.recorder import Observations
 BEGIN: Final = 6
 """(BEGIN,): a new block"""
 OPEN: Final = 0
-"""(OPEN, the block's transactions, rules token, state class and liberties or None, execution
-context, written effects, lineage, changes since the worker's last block or None to start afresh):
-they are going to run"""
+"""(OPEN, how many transactions the block has, rules token, state class and liberties or None,
+execution context, written effects, lineage, changes since the worker's last block or None to start
+afresh): they are going to run"""
 SENDERS: Final = 1
 """(SENDERS, transactions as encoded, None for those that are not to be looked at, and all of the
-block as encoded, if they are to be listed, or None)"""
+block as encoded, if they are to be listed afterwards, or None)"""
 RUN: Final = 2
-"""(RUN, indices, senders, hints, whether each runs by itself, hot slots by index, indices of those
-that need not say what was hashed)"""
+"""(RUN, indices, transactions, senders, hints, whether each runs by itself, hot slots by index,
+indices of those that need not say what was hashed, whether to sum the lane up, what to list
+afterwards or None)"""
 ANSWER: Final = 3
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
 CANCEL: Final = 4
@@ -45,23 +48,21 @@ SENDERS)"""
 LISTED: Final = 14
 """(LISTED, the transactions' hashes, root of their trie, its nodes, CPU seconds since BEGIN)"""
 RESULTS: Final = 11
-"""(RESULTS, flattened speculations)"""
+"""(RESULTS, heads of speculations, the details of each, encoded)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
 DONE: Final = 13
-"""(DONE, None or why the rest of the lane was not run, CPU seconds since BEGIN, and those of this
-RUN)"""
+"""(DONE, None or why the rest of the lane was not run, CPU seconds since BEGIN, those of this RUN,
+and the lane's sum, if it was wanted and nothing in it was refused, or None)"""
 
 ANCESTORS: Final = "ancestors"
 """A want of its own: (ANCESTORS, first depth, count)."""
 
 
 _NONE: Final = type(None)
-_SPECULATION: Final[tuple[Any, ...]] = (
-    int, *[dict] * 7, (tuple, _NONE), float, (tuple, _NONE), (dict, _NONE), dict, dict
-)  # fmt: skip
-"""What `flatten` makes of a speculation."""
-_WITH_OUTCOME: Final = 8
+_HEAD: Final[tuple[Any, ...]] = (int, (tuple, _NONE), float, (tuple, _NONE))
+_TOUCHED: Final[tuple[Any, ...]] = (dict,) * 9
+"""What `flatten` makes of what was observed and written."""
 _OUTCOME: Final[tuple[Any, ...]] = (
     (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int,
     bytes,
@@ -87,72 +88,124 @@ def decode(data: bytes) -> tuple[Any, ...]:
     return message
 
 
-def flatten(speculation: Speculation) -> tuple[Any, ...]:
-    observed, effects = speculation.observations, speculation.effects
+class Delivered(Speculation):
+    """A speculation whose details are packed until the first look at any of them.
+
+    Its observations, effects and preimages are no attributes before; looking for one raises
+    ValueError where they do not have the shape of such.
+    """
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, head: Any, details: Any, worker: int) -> None:
+        """Raises ValueError for anything but a head, or details that are not encoded.
+
+        Whatever passes can be entered into receipts without an error.
+        """
+        try:
+            self.index, outcome, self.seconds, self.traces = head
+            sound = (
+                all(map(isinstance, head, _HEAD))
+                and (outcome is None or _is_outcome(outcome))
+                and (self.traces is None or _are_traces(*self.traces))
+            )
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a speculation: {error}") from error
+        if not sound or not isinstance(details, bytes):
+            raise ValueError("not a speculation: its head has the wrong types")
+        self.outcome = None if outcome is None else Outcome(*outcome)
+        self.worker = worker
+        self._packed: bytes | None = details
+
+    def __getattr__(self, name: str) -> Any:  # of what has no value yet
+        if name not in ("observations", "effects", "preimages"):
+            raise AttributeError(name)
+        self.unpack()
+        return getattr(self, name)
+
+    def unpack(self) -> None:
+        """Raises ValueError; whatever passes can be judged and folded without an error."""
+        if self._packed is None:
+            return
+        try:
+            touched, preimages = pickle.loads(self._packed)
+            sound = preimages is None or (type(preimages) is dict and _map(preimages, bytes, bytes))
+        except (Exception, SystemExit) as error:  # a pickle can raise anything
+            raise ValueError(f"undecodable details: {error!r}") from error
+        if not sound:
+            raise ValueError("not a speculation: its preimages have the wrong types")
+        self.observations, self.effects = unflatten(touched)
+        self.preimages = preimages
+        self._packed = None
+
+
+def results(heads: Any, details: Any, worker: int) -> list[Delivered]:
+    """What a message of RESULTS brings. Raises ValueError for anything else."""
+    if not isinstance(heads, list) or not isinstance(details, list) or len(heads) != len(details):
+        raise ValueError("no results")
+    return [Delivered(*parts, worker) for parts in zip(heads, details, strict=True)]
+
+
+def head_of(speculation: Speculation) -> tuple[Any, ...]:
+    """What is needed of it at once."""
     outcome = speculation.outcome
     return (
         speculation.index,
+        None if outcome is None else tuple(getattr(outcome, name) for name in Outcome.__slots__),
+        speculation.seconds,
+        speculation.traces,
+    )
+
+
+def without_outcome(head: tuple[Any, ...]) -> tuple[Any, ...]:
+    """As of a run whose end is not known."""
+    return (head[0], None, *head[2:])
+
+
+def details_of(speculation: Speculation, silent: bool) -> bytes:
+    """What may be needed of it. ``silent``: what was hashed is not."""
+    touched = flatten(speculation.observations, speculation.effects)
+    return pickle.dumps((touched, None if silent else speculation.preimages), protocol=5)
+
+
+def flatten(observed: Observations, effects: Effects) -> tuple[Any, ...]:
+    return (
         observed.cells,
         observed.slots,
         observed.bounds,
+        observed.ranges,
         effects.cells,
         effects.slots,
         effects.deltas,
         effects.codes,
-        None if outcome is None else tuple(getattr(outcome, name) for name in Outcome.__slots__),
-        speculation.seconds,
-        speculation.traces,
-        speculation.preimages,
-        observed.ranges,
         effects.increments,
     )
 
 
-def without_outcome(flat: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What was observed and written, as of a run whose end is not known."""
-    return (*flat[:_WITH_OUTCOME], None, *flat[_WITH_OUTCOME + 1 :])
-
-
-def unflatten(flat: tuple[Any, ...], worker: int) -> Speculation:
-    """Raises ValueError when ``flat`` does not have the shape of a speculation.
-
-    Whatever passes can be judged, folded and entered into receipts without an error: a worker's
-    nonsense ends here.
-    """
+def unflatten(flat: Any) -> tuple[Observations, Effects]:
+    """Raises ValueError when ``flat`` is not what `flatten` makes."""
     try:
-        (
-            index, cells, slots, bounds, new_cells, new_slots, deltas, codes,
-            outcome, seconds, traces, preimages, ranges, increments,
-        ) = flat  # fmt: skip
+        cells, slots, bounds, ranges, new_cells, new_slots, deltas, codes, increments = flat
         sound = (
-            all(map(isinstance, flat, _SPECULATION))
+            all(map(isinstance, flat, _TOUCHED))
             and _are_cells(cells)
             and _are_slots(slots)
             and _map(bounds, bytes, int)
+            and (not ranges or _are_ranges(ranges))
             and _are_cells(new_cells)
             and _are_slots(new_slots)
             and _map(deltas, bytes, int)
             and _map(codes, bytes, bytes)
-            and (outcome is None or _is_outcome(outcome))
-            and (traces is None or _are_traces(*traces))
-            and (preimages is None or _map(preimages, bytes, bytes))
-            and (not ranges or _are_ranges(ranges))
             and (not increments or _are_increments(increments, new_slots))
-        )
-        if not sound:
-            raise ValueError("not a speculation: its parts have the wrong types")
-        return Speculation(
-            index=index,
-            observations=Observations(cells, slots, bounds, ranges),
-            effects=Effects(new_cells, new_slots, deltas, codes, increments),
-            outcome=None if outcome is None else Outcome(*outcome),
-            seconds=seconds,
-            worker=worker,
-            traces=traces,
-            preimages=preimages,
         )
     except (TypeError, KeyError) as error:
         raise ValueError(f"not a speculation: {error}") from error
+    if not sound:
+        raise ValueError("not a speculation: its parts have the wrong types")
+    return (
+        Observations(cells, slots, bounds, ranges),
+        Effects(new_cells, new_slots, deltas, codes, increments),
+    )
 
 
 # The coordinator does this for every transaction: `all`, `map` and `isinstance` run without a line

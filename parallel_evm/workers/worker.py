@@ -24,12 +24,14 @@ from eth._utils.generator import CachedIterable
 
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.merkle.index import listed
+from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
 from parallel_evm.speculation.senders import recover_encoded, remember_sender
 from parallel_evm.state.base import Changes
-from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.flat import Effects
 from parallel_evm.state.guarded import HotSlots
+from parallel_evm.state.lane import Lane
 from parallel_evm.state.replica import Replica, Want
 from parallel_evm.state.source import Account
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
@@ -94,9 +96,11 @@ class Worker:
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
         self._speculator: Speculator | None = None
+        self._lane: Lane
         self._block: tuple[int, Any, Effects]
         """Rules token, execution context, and what the block at hand wrote before it began."""
-        self._transactions: Sequence[Any] = ()
+        self._count = 0
+        """Of the block's transactions."""
         self._cancelled = False
         self._failure: str | None = None
         self._cpu = 0.0
@@ -156,7 +160,7 @@ class Worker:
 
     def _open(
         self,
-        transactions: bytes,
+        count: int,
         token: int,
         rules: bytes | None,
         context: bytes,
@@ -168,7 +172,7 @@ class Worker:
         # coordinator takes it for; without it, the next block starts afresh.
         replica = self._replicas.pop(lineage, None)
         try:
-            self._transactions = pickle.loads(transactions)
+            self._count = count
             if rules is not None:
                 state_class, liberties = cloudpickle.loads(rules)
                 self._rules[token] = speculative_state(state_class, **asdict(liberties))
@@ -210,23 +214,31 @@ class Worker:
             ]
             cpu = time.process_time() - self._cpu if end >= len(transactions) else None
             self._send((wire.RECOVERED, senders, cpu, time.perf_counter() - began))
-        if block is not None:
-            made = listed(block)
-            cpu = time.process_time() - self._cpu
-            self._send((wire.LISTED, made.hashes, made.trie.root, made.trie.nodes, cpu))
+        self._list(block)
+
+    def _list(self, block: list[bytes] | None) -> None:
+        if block is None:
+            return
+        made = listed(block)
+        cpu = time.process_time() - self._cpu
+        self._send((wire.LISTED, made.hashes, made.trie.root, made.trie.nodes, cpu))
 
     def _run(
         self,
         indices: Sequence[int],
+        transactions: bytes,
         senders: Sequence[bytes | None],
         hints: Sequence[Any],
         apart: bool,
         hot: Mapping[int, HotSlots],
         silent: Container[int],
+        whole: bool,
+        block: list[bytes] | None,
     ) -> None:
         started = time.process_time()
         reason = self._failure
-        pending: list[tuple[Any, ...]] = []
+        pending: list[Speculation] = []
+        refused = False
         flushed = time.perf_counter()
         patience = FIRST_FLUSH_SECONDS
         if reason is None:
@@ -235,23 +247,22 @@ class Worker:
                     self._replica.prefetch(hints)
                 if self._speculator is None or apart:
                     self._speculator = self._new_speculator()
-                for index, sender in zip(indices, senders, strict=True):
+                its = pickle.loads(transactions)
+                for index, transaction, sender in zip(indices, its, senders, strict=True):
                     if self._conn.poll(0):
                         self._take_cancel()
                     if self._cancelled:
                         break
-                    transaction = self._transactions[index]
                     if sender is not None:
                         remember_sender(transaction, sender)
                     speculation = self._speculator.run(index, transaction, hot.get(index))
                     if apart:
                         self._speculator = self._new_speculator()
-                    if index in silent:
-                        speculation.preimages = None
-                    pending.append(wire.flatten(speculation))
+                    refused = refused or speculation.outcome is None
+                    pending.append(speculation)
                     now = time.perf_counter()
                     if now - flushed > patience:
-                        self._flush(pending)
+                        self._flush(pending, silent)
                         flushed = now
                         patience = min(2 * patience, FLUSH_SECONDS)
             except (EOFError, OSError):
@@ -259,23 +270,28 @@ class Worker:
             except Exception as error:  # ours, not the transaction's: those are caught in run()
                 reason = f"failed: {error!r}"
                 self._speculator = None  # its lane may hold what was never delivered
-        self._flush(pending)
+        self._flush(pending, silent)
+        total = None
+        if whole and reason is None and not (refused or self._cancelled):
+            total = wire.flatten(self._lane.observations, self._lane.effects)
         now = time.process_time()
-        self._send((wire.DONE, reason, now - self._cpu, now - started))
+        self._send((wire.DONE, reason, now - self._cpu, now - started, total))
+        self._list(block)
 
     def _new_speculator(self) -> Speculator:
         """On a new lane: the state before the block's first transaction."""
         token, execution_context, written = self._block
-        lane = FlatState(self._replica)
-        lane.fold(written)
-        return Speculator(self._rules[token], execution_context, lane, len(self._transactions) - 1)
+        lane = self._lane = Lane(self._replica, written)
+        return Speculator(self._rules[token], execution_context, lane, self._count - 1)
 
-    def _flush(self, pending: list[tuple[Any, ...]]) -> None:
+    def _flush(self, pending: list[Speculation], silent: Container[int]) -> None:
         if pending:
+            heads = list(map(wire.head_of, pending))
+            details = [wire.details_of(found, found.index in silent) for found in pending]
             try:
-                data = wire.encode((wire.RESULTS, pending))
+                data = wire.encode((wire.RESULTS, heads, details))
             except Exception:  # an error or output of somebody's own that cannot travel
-                data = wire.encode((wire.RESULTS, [_portable(flat) for flat in pending]))
+                data = wire.encode((wire.RESULTS, list(map(_portable, heads)), details))
             self._conn.send_bytes(data)
             pending.clear()
 
@@ -317,13 +333,13 @@ class Worker:
         return hashes
 
 
-def _portable(flat: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The flattened speculation, without its outcome where that cannot travel.
+def _portable(head: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The head of a speculation, without its outcome where that cannot travel.
 
     What it wrote has to be told all the same: later transactions of the lane saw it.
     """
     try:
-        wire.encode(flat)
+        wire.encode(head)
     except Exception:
-        return wire.without_outcome(flat)
-    return flat
+        return wire.without_outcome(head)
+    return head

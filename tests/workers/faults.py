@@ -662,6 +662,7 @@ class Bench:
             for target, method, replacement in (
                 (worker, "main", program(self.orders)),
                 (ProcessSession, "start", self._watched_start()),
+                (ProcessSession, "lanes", self._watched_lanes()),
                 (ProcessSession, "result", self._watched_result()),
                 (_Flow, "judge_all", self._watched_judging()),
             ):
@@ -685,9 +686,22 @@ class Bench:
     def _watched_start(self) -> Any:
         start = ProcessSession.start
 
-        def watched(session: Any, *args: Any) -> None:
-            start(session, *args)
+        def watched(session: Any, *args: Any, **options: Any) -> None:
+            start(session, *args, **options)
             self.phase = SPECULATION
+
+        return watched
+
+    def _watched_lanes(self) -> Any:
+        lanes = ProcessSession.lanes
+
+        def watched(session: Any, *patience: float) -> Any:
+            for index in sorted(self.before_judging):
+                self.before_judging.pop(index)()
+            self.phase = SPECULATION
+            found = lanes(session, *patience)
+            self.phase = JUDGING
+            return found
 
         return watched
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -228,7 +229,7 @@ def answering(
             elif message[0] == wire.SENDERS:
                 conn.send_bytes(wire.encode((wire.RECOVERED, (), True, 0.0)))
             elif message[0] == wire.RUN:
-                conn.send_bytes(wire.encode((wire.DONE, None, 0.0, 0.0)))
+                conn.send_bytes(wire.encode((wire.DONE, None, 0.0, 0.0, None)))
 
     return main
 
@@ -239,7 +240,7 @@ def _says(*parts: Any) -> Callable[[Any, Any], None]:
 
 def _says_of_first(*parts: Any) -> Callable[[Any, Any], None]:
     return lambda conn, message: conn.send_bytes(
-        wire.encode((wire.RESULTS, [(message[1][0], *parts)]))
+        wire.encode((wire.RESULTS, [(message[1][0], *parts)], [pickle.dumps(())]))
     )
 
 
@@ -247,6 +248,7 @@ def _writes(data: bytes) -> Callable[[Any, Any], None]:
     return lambda conn, message: os.write(conn.fileno(), data) and None
 
 
+NO_DETAILS = pickle.dumps((({},) * 9, None))
 NONSENSE: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "no pickle": (wire.RUN, lambda conn, _: conn.send_bytes(b"\x00\xffgarbage")),
     "nothing": (wire.RUN, lambda conn, _: conn.send_bytes(b"")),
@@ -256,15 +258,21 @@ NONSENSE: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "frame of all there is": (wire.RUN, _writes(b"\xff" * 64)),
     "half a message": (wire.RUN, _writes(b"\x00\x00\x01\x00" + b"\x80\x05")),
     "results missing": (wire.RUN, _says(wire.RESULTS)),
-    "results no list": (wire.RUN, _says(wire.RESULTS, 5)),
-    "results no speculations": (wire.RUN, _says(wire.RESULTS, [5])),
-    "result of another": (wire.RUN, _says(wire.RESULTS, [(77, *[{}] * 7, None, 0.0, None, None)])),
-    "result with odd index": (wire.RUN, _says_of_first(*[None] * 3)),
-    "result of nothing": (wire.RUN, _says_of_first(*[None] * 11)),
-    "outcome of nothing": (wire.RUN, _says_of_first(*[{}] * 7, (), 0.0, None, None)),
+    "results no list": (wire.RUN, _says(wire.RESULTS, 5, [])),
+    "results no speculations": (wire.RUN, _says(wire.RESULTS, [5], [b""])),
+    "result of another": (
+        wire.RUN,
+        _says(wire.RESULTS, [(77, None, 0.0, None)], [NO_DETAILS]),
+    ),
+    "result with odd parts": (wire.RUN, _says_of_first(*[None] * 2)),
+    "result of nothing": (wire.RUN, _says_of_first(*[None] * 3)),
+    "outcome of nothing": (wire.RUN, _says_of_first((), 0.0, None)),
+    "details of nothing": (wire.RUN, _says_of_first(None, 0.0, None)),
     "done missing": (wire.RUN, _says(wire.DONE)),
-    "done too early": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0)),
-    "done at no time": (wire.RUN, _says(wire.DONE, None, "x", 0.0)),
+    "done too early": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0, None)),
+    "done at no time": (wire.RUN, _says(wire.DONE, None, "x", 0.0, None)),
+    "done with no sum": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0, ({},) * 8)),
+    "sum of nothing": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0, ({},) * 9)),
     "fetch of nothing": (wire.RUN, _says(wire.FETCH, 5)),
     "fetch of the unknown": (wire.RUN, _says(wire.FETCH, [(1, 2, 3, 4)])),
     "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], False, 0.0)),
@@ -295,7 +303,7 @@ QUICKLY = (
     "pipe closed",
 )
 # These are lies that a worker could also tell the truth with: nobody is lost.
-HARMLESS = {"done too early", "too few senders"}
+HARMLESS = {"done too early", "too few senders", "sum of nothing"}
 
 
 def _marks(what: str) -> list[Any]:

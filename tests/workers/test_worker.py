@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from parallel_evm.workers import wire, worker
 from parallel_evm.workers.worker import Worker
 from parallel_evm.workloads.forks import fork
 from tests.strategies import CONTRACTS, Act, Laid, Pen, mine, open_chain, parallel, state_of
-from tests.workers.test_wire import FLAT, OUTCOME
+from tests.workers.test_wire import SPECULATION
 
 RULES = fork("shanghai")
 
@@ -97,25 +99,27 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
     conn = Pipe()
     subject = Worker(conn)  # type: ignore[arg-type]
     subject._replica = Replica(lambda wants: [])
-    subject._transactions = [object(), object()]
+    transaction = pickle.dumps([None])
     monkeypatch.setattr(subject, "_new_speculator", Failing)
-    subject._run([0], [None], [], True, {}, ())
-    subject._run([1], [None], [], False, {}, ())
+    subject._run([0], transaction, [None], [], True, {}, (), False, None)
+    subject._run([1], transaction, [None], [], False, {}, (), True, None)
     assert [message[0] for message in conn.heard] == [wire.DONE, wire.DONE]
     assert used[0] is not used[1]
+    assert conn.heard[1][-1] is None  # no sum of such a lane
 
 
 def test_what_a_result_that_cannot_travel_wrote_is_told_all_the_same() -> None:
     """Later transactions of the lane saw it: the judge must know that it is not to be believed."""
     conn = Pipe()
-    outcome = list(FLAT[OUTCOME])
-    outcome[0] = ValueError(lambda: "cannot be pickled")
-    odd = (1, *FLAT[1:OUTCOME], tuple(outcome), *FLAT[OUTCOME + 1 :])
-    Worker(conn)._flush([odd, FLAT])  # type: ignore[arg-type]
-    ((tag, (first, second)),) = conn.heard
+    assert SPECULATION.outcome is not None
+    error: Any = ValueError(lambda: "cannot be pickled")
+    odd = replace(SPECULATION, index=1, outcome=replace(SPECULATION.outcome, _error=error))
+    Worker(conn)._flush([odd, SPECULATION], ())  # type: ignore[arg-type]
+    ((tag, heads, details),) = conn.heard
     assert tag == wire.RESULTS
-    assert first[OUTCOME] is None and first[:OUTCOME] == odd[:OUTCOME]
-    assert second[OUTCOME] is not None
+    first, second = wire.results(heads, details, worker=0)
+    assert first.outcome is None and first.effects == odd.effects
+    assert second.outcome is not None
 
 
 @pytest.mark.parametrize(
