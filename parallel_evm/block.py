@@ -9,6 +9,7 @@ VM's own state object is written, and that only here.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Collection, Sequence
@@ -40,7 +41,8 @@ from parallel_evm.speculation.run import Speculator
 from parallel_evm.speculation.senders import recover_sender, remember_sender
 from parallel_evm.speculation.single import natively
 from parallel_evm.state.flat import Effects
-from parallel_evm.state.keys import Key, readable
+from parallel_evm.state.keys import EPOCH, Key, readable
+from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, SerialSession, new_lane, new_speculator
@@ -54,8 +56,8 @@ _GIVE_UP_AFTER = 6
 _GIVE_UP_SHARE = 0.34
 
 _WORTH_PROBING = 4
-_MANY = 16
-"""One in so many."""
+_PUZZLING = 16
+"""No hope for whole lanes where something is unknown of more than one transaction in so many."""
 _IMPATIENCE = 10
 """So often waiting is halved at most: as good as not at all."""
 
@@ -236,6 +238,7 @@ class _Flow:
         self._took_lanes = False
         self._ahead: dict[int, Speculation] = {}
         """What this process speculated itself, on a lane of its own."""
+        self._own_lane: WholeLane | None = None
         self._teaching: frozenset[int] = frozenset()
         self._clock = clock
         self._judge = Judge(self.committed)
@@ -334,7 +337,7 @@ class _Flow:
         # Linear values are judged one by one: where lanes meet is what they are for. And where much
         # is not known yet, lanes probably meet.
         puzzled = sum(forecast.puzzle is not None for forecast in forecasts)
-        if self._hot.tried or puzzled * _MANY > len(forecasts):
+        if self._hot.tried or puzzled * _PUZZLING > len(forecasts):
             return False
         return hope.is_left()
 
@@ -411,13 +414,17 @@ class _Flow:
         if not self._scheduling.overlap:
             self._session.await_all()
         started = time.thread_time()
+        hope = self._scheduling.hope
         lanes = self._independent_lanes() if self._hopes else None
         self._judging_cpu = time.thread_time() - started  # while workers were at work
-        if lanes is None or not self._take_over(lanes):
+        self._took_lanes = lanes is not None and self._take_over(lanes)
+        if hope is not None and self._hopes:
+            hope.note(in_vain=not self._took_lanes)
+        if not self._took_lanes:
             self._judge_one_by_one()
             self._judging_cpu = time.thread_time() - started
-            if self._scheduling.hope is not None and not self._runs_all:
-                self._scheduling.hope.note_conflicts(self._failed)
+            if hope is not None and not self._runs_all:
+                hope.note_conflicts(self._failed)
 
     def _judge_one_by_one(self) -> None:
         for index, transaction in enumerate(self._job.transactions):
@@ -441,23 +448,24 @@ class _Flow:
     #
     def _independent_lanes(self) -> list[WholeLane] | None:
         """All lanes of the block, if everything in them went well and no two of them meet."""
-        own = self._run_own_lane()
+        if not self._run_own_lane():
+            return None
         waiting = time.perf_counter()
         others = [i for i in range(len(self._job.transactions)) if i not in self._mine]
         lanes = self._session.lanes(self._patience(*others))
         self._clock.speculate += time.perf_counter() - waiting
-        if own is None or lanes is None:
+        self._note_wait(lanes is None)
+        if lanes is None:
             return None
-        lanes.append(own)
-        hope = self._scheduling.hope
-        assert hope is not None
-        met = meeting(lanes, self.committed) is not None
-        hope.note(met)
-        return None if met else lanes
+        if self._own_lane is not None:
+            lanes.append(self._own_lane)
+        return lanes if meeting(lanes, self.committed) is None else None
 
-    def _run_own_lane(self) -> WholeLane | None:
-        """Run what nobody else was given, apart from the committed state. None where one of these
+    def _run_own_lane(self) -> bool:
+        """Run what nobody else was given, apart from the committed state. False where one of these
         transactions is refused; it and those after it are left for their turn."""
+        if not self._mine:
+            return True
         lane = new_lane(self._job)
         own = new_speculator(self._job, self._rules, lane)
         for index in sorted(self._mine):
@@ -466,9 +474,11 @@ class _Flow:
             speculation = own.run(index, self._job.transactions[index])
             self._clock.speculate += speculation.seconds
             if speculation.outcome is None:
-                return None
+                self._trails[index].attempts += 1
+                return False
             self._ahead[index] = speculation
-        return WholeLane(lane.observations, lane.effects, list(self._ahead.values()))
+        self._own_lane = WholeLane(lane.observations, lane.effects, list(self._ahead.values()))
+        return True
 
     def _take_over(self, lanes: Sequence[WholeLane]) -> bool:
         """Take over all that independent lanes did: what the block's order makes of it, too. False
@@ -476,7 +486,7 @@ class _Flow:
         found = [speculation for lane in lanes for speculation in lane.speculations]
         found.sort(key=lambda speculation: speculation.index)
         outcomes: list[Any] = [speculation.outcome for speculation in found]
-        if not self.ledger.surely_admits(self._job.transactions, outcomes):
+        if not self.ledger.admits_all(self._job.transactions, outcomes):
             return False
         for transaction, speculation, trail in zip(
             self._job.transactions, found, self._trails, strict=True
@@ -487,13 +497,13 @@ class _Flow:
             trail.end(speculation)
         for lane in lanes:
             self.committed.fold(lane.effects)
-            self.committed.witness(lane.observations)
+            for observations in _witnessed(lane):
+                self.committed.witness(observations)
         last = found[-1]
         if last.traces is not None:
             self.committed.resume(last.traces, {})
         for index in sorted(self._teaching):
             self._learn(index, found[index])
-        self._took_lanes = True
         return True
 
     #
@@ -576,6 +586,7 @@ class _Flow:
         with natively(self._vm.state):
             receipt, computation = self._vm.apply_transaction(self.ledger.header(), transaction)
         self._trails[index].attempts += 1
+        self._judge.note_run_by_others()
         self.ledger.enter_receipt(transaction, receipt, computation)
 
     def _enter(self, speculation: Speculation) -> None:
@@ -656,3 +667,12 @@ class _Flow:
                 statuses=[bool(outcome.is_success) for outcome in self.ledger.computations],
             ),
         )
+
+
+def _witnessed(lane: WholeLane) -> list[Observations]:
+    """What its transactions observed. A lane asks nobody for storage that it has wiped (that of a
+    new contract is); then each of them says it for itself, unless a worker packed nonsense."""
+    if any(field == EPOCH for _, field in lane.effects.cells):
+        with contextlib.suppress(ValueError):
+            return [speculation.observations for speculation in lane.speculations]
+    return [lane.observations]

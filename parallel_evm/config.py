@@ -95,7 +95,8 @@ class ParallelConfig:
     False: forecasts only say which state workers should fetch."""
 
     overlap: bool = True
-    """Judge results while others are still running. False: afterwards."""
+    """Judge results while others are still running, where they are judged one by one (see
+    ``whole_lanes``). False: afterwards."""
 
     whole_lanes: bool = True
     """Take over lanes as wholes where none of them touched what another wrote. False: every

@@ -77,26 +77,29 @@ class Ledger:
         self._vm.validate_transaction_against_header(self._header, transaction)
         return True
 
-    def surely_admits(
+    def admits_all(
         self, transactions: Sequence[SignedTransactionAPI], outcomes: Sequence[Outcome]
     ) -> bool:
-        """Do all of these fit, each after those before it? What is refunded is left out of account,
-        so some answers are no that need not be."""
+        """Do all of these fit, each after those before it? Only where `is_direct`."""
         used = self._gas_used
         for transaction, outcome in zip(transactions, outcomes, strict=True):
             if used + transaction.gas > self._header.gas_limit:
                 return False
-            used += transaction.gas - outcome.gas_remaining + outcome.data_floor_gas
+            used += self._used(transaction.gas, outcome)
         return True
+
+    def _used(self, gas: int, outcome: Outcome) -> int:
+        """What is paid for, of so much ``gas``."""
+        used = gas - outcome.gas_remaining + outcome.data_floor_gas
+        if outcome.gas_refund:
+            used -= self._vm.calculate_net_gas_refund(used, outcome.gas_refund)
+        return used
 
     def enter(self, transaction: SignedTransactionAPI, outcome: Outcome) -> None:
         """The next transaction ended with ``outcome``."""
         fields = fields_of(transaction) if self.is_direct else None
         if fields is not None:
-            used = fields.gas - outcome.gas_remaining + outcome.data_floor_gas
-            if outcome.gas_refund:
-                used -= self._vm.calculate_net_gas_refund(used, outcome.gas_refund)
-            self._gas_used += used
+            self._gas_used += self._used(fields.gas, outcome)
             self._bloom |= outcome.bloom
             if fields.type_id == BLOB_TX_TYPE:
                 self._blob_gas += get_total_blob_gas(transaction)

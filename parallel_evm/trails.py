@@ -22,6 +22,7 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, Key, StateKey, readable
 from parallel_evm.state.recorder import Observations
+from parallel_evm.workers.wire import Delivered
 
 _Touched = tuple[Observations, Effects]
 
@@ -34,23 +35,27 @@ class Trail:
     attempts: int = 0
     seconds: float = 0.0
     conflicts: tuple[Conflict, ...] = ()
-    speculation: Speculation | None = None
-    """The run that was accepted; None where py-evm ran the transaction. What it observed and wrote
-    may still be packed, as a worker sent it."""
+    accepted: _Touched | Delivered | None = None
+    """What the accepted run observed and wrote, or where that is packed; None where py-evm ran the
+    transaction."""
 
     def end(self, speculation: Speculation) -> None:
         """Of all attempts, ``speculation`` is the one that was accepted."""
         self.seconds = speculation.seconds
-        self.speculation = speculation
+        if isinstance(speculation, Delivered):
+            self.accepted = speculation
+        else:  # its outcome may know of the state that it ran on
+            self.accepted = speculation.observations, speculation.effects
 
     @property
     def touched(self) -> _Touched | None:
         """What the transaction observed and wrote, as far as that is known: a worker may have told
         nonsense that nobody had to look at."""
-        if self.speculation is None:
-            return None
+        accepted = self.accepted
+        if not isinstance(accepted, Delivered):
+            return accepted
         try:
-            return self.speculation.observations, self.speculation.effects
+            return accepted.observations, accepted.effects
         except ValueError:
             return None
 
@@ -66,11 +71,12 @@ class TransactionReports(Sequence[TransactionReport]):
         statuses: Sequence[bool],
     ) -> None:
         """One item for each transaction; ``gas_used``: by the block, up to and including it."""
-        self._parts = (transactions, trails, gas_used, statuses)
+        self._parts: Any = (transactions, trails, gas_used, statuses)
 
     @cached_property
     def _made(self) -> tuple[TransactionReport, ...]:
         transactions, trails, gas_used, statuses = self._parts
+        self._parts = None
         return tuple(
             TransactionReport(
                 index=index,

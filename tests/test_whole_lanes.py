@@ -3,35 +3,46 @@ happens the block is the one that stock py-evm makes."""
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 from eth_utils.exceptions import ValidationError
 from hypothesis import HealthCheck, given, settings
 
 from parallel_evm import BlockReport, block, close
+from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.independence import Hope
+from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.workers import wire, worker
+from parallel_evm.workers.session import Task
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     CONTRACTS,
     GHOST,
+    INIT_CODES,
     SENDERS,
     Act,
+    Bound,
     Laid,
     Mined,
     Pen,
     Play,
     Refused,
+    account,
+    assemble,
+    create2_address,
     hold,
     mine,
     mostly_slow,
@@ -199,7 +210,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
 
         def counted(self: Any, *arguments: Any, name: str = name, step: Any = step) -> Any:
             found = step(self, *arguments)
-            counts[name if found is not None else f"{name} in vain"] += 1
+            counts[f"{name} in vain" if found in (None, False) else name] += 1
             return found
 
         monkeypatch.setattr(block._Flow, name, counted)
@@ -391,3 +402,111 @@ def test_nonsense_that_nobody_has_to_look_at_spoils_no_report(
     mined(APART, chain_class)
     (report,) = reports
     assert [t["gas_used"] > 0 for t in report.to_dict()["transactions"]] == [True] * len(APART)
+
+
+#
+# What else a block leaves
+#
+def test_refunds_make_room_for_those_who_come_later() -> None:
+    """Six transactions that clear storage, in a block in which only refunds leave room for all."""
+    clear = assemble(0, 0, "SSTORE", 0, 3, "SSTORE")
+    state = state_of(FORK)
+    places = [bytes([0xD0, number]) * 10 for number in range(6)]
+    state |= {place: account(0, 1, clear, {0: 2, 3: 4}) for place in places}
+    reports: list[BlockReport] = []
+    acts = [Act(number, place, gas=32_000) for number, place in enumerate(places)]
+    stock, ours = (
+        open_chain(chain_class, state, gas_limit=160_000)
+        for chain_class in (fork(FORK).chain_class, chain_of(reports))
+    )
+    pen = Pen(fork(FORK), stock)
+    transactions = [pen.sign(act) for act in acts]
+    expected = mine(stock, transactions)
+    assert isinstance(expected, Mined)
+    assert mine(ours, transactions) == expected
+    assert [report.whole_lanes for report in reports] == [True]
+
+
+def test_a_new_contract_that_its_own_lane_reads_is_witnessed() -> None:
+    """The lane knows its storage, and asks nobody; py-evm names it all the same."""
+    child = create2_address(CONTRACTS["factory"], 0, INIT_CODES[2])
+    acts = [
+        Act(0, CONTRACTS["factory"], data=words(0) + INIT_CODES[2], gas=400_000),
+        Act(3, child),
+        Act(1, CONTRACTS["branch"]),
+    ]
+    reports: list[BlockReport] = []
+    stock = open_chain(fork(FORK).chain_class, state_of(FORK))
+    ours = open_chain(chain_of(reports, lanes=[0, 0, 1]), state_of(FORK))
+    pen = Pen(fork(FORK), stock)
+    assert isinstance(mine(stock, [pen.sign(act) for act in acts]), Mined)
+    made = stock.get_block_by_header(stock.get_canonical_head())
+    again = open_chain(fork(FORK).chain_class, state_of(FORK))
+    seen = [chain.import_block(made).meta_witness for chain in (again, ours)]
+    assert [report.whole_lanes for report in reports] == [True]
+    for witness in seen:
+        assert child in witness.accounts_queried
+        assert witness.get_slots_queried(child) == {0}
+
+
+@pytest.mark.parametrize("act", [Act(0, GHOST, value=1), Act(1, CONTRACTS["invalid"])])
+def test_a_report_keeps_no_state_alive(act: Act) -> None:
+    """An error knows the frames that it went through, and those know everything."""
+    before = states_alive()
+    reports: list[BlockReport] = []
+    chain = open_chain(chain_of(reports, "serial", workers=1), state_of(FORK))
+    mine(chain, [Pen(fork(FORK), chain).sign(act)])
+    (report,) = reports
+    assert states_alive() > before
+    del chain
+    assert states_alive() <= before
+    assert len(report.transactions) == 1
+
+
+def states_alive() -> int:
+    gc.collect()
+    return sum(isinstance(thing, MerkleState) for thing in gc.get_objects())
+
+
+def test_whoever_waits_in_vain_gives_up_hope(
+    fresh_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, run = os.getpid(), Speculator.run
+
+    def slow(self: Speculator, *details: Any) -> Speculation:
+        if os.getpid() != here:
+            time.sleep(0.1)
+        return run(self, *details)
+
+    monkeypatch.setattr(Speculator, "run", slow)
+    monkeypatch.setattr(
+        Bound, "costs", lambda self, sent, whole=False: Costs([0.01] * len(sent), 0.0, 0.0)
+    )
+    counts = steps(monkeypatch, "_independent_lanes")
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork(FORK).chain_class, reports, lanes=[0, 1, 2], backend="auto")
+    engine_of(chain_class)._hope.note_conflicts(0)
+    acts = tuple(Act(sender, GHOST, value=1) for sender in range(6))
+    hold(Play(FORK, COINBASE, (acts,) * 3), chain_class, reports)
+    assert not any(report.whole_lanes for report in reports)
+    assert counts["_independent_lanes"] == 0
+    assert 0 < counts["_independent_lanes in vain"] < len(reports) - 1
+
+
+@pytest.mark.parametrize("backend", ["thread", "process"])
+def test_a_lane_with_linear_values_is_no_whole(backend: str) -> None:
+    """They say too little of what they saw, and nobody should ask for such a lane as a whole."""
+    reports: list[BlockReport] = []
+    chain_class = chain_of(reports, backend, lanes=[0, 1])
+    engine = engine_of(chain_class)
+
+    def hot(self: Any, forecasts: Sequence[Any]) -> list[Task]:
+        key = (CONTRACTS["counter"], 0)
+        return [Task(None, frozenset(), True, {key: False}) for _ in forecasts]
+
+    with (
+        mock.patch.object(block._Flow, "_tasks", hot),
+        mock.patch.object(engine, "_hot_slots", None),
+    ):
+        mined([Act(0, CONTRACTS["counter"]), Act(1, CONTRACTS["branch"])], chain_class)
+    assert [report.whole_lanes for report in reports] == [False]

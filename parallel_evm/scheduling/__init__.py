@@ -1,5 +1,6 @@
 """What to run where, and whether what was run may stand.
 
 `forecast` guesses which keys a transaction will touch, `lanes` lays conflicting transactions on
-one worker in order, `judge` decides. Only the judge matters for correctness.
+one worker in order, `independence` accepts whole lanes, `judge` single transactions. Only the last
+two matter for correctness.
 """

@@ -30,7 +30,8 @@ _LONGEST_PAUSE: Final = 32
 def meeting(lanes: Sequence[WholeLane], before: Source) -> Key | None:
     """A key at which two ``lanes`` meet; None when they are independent of each other.
 
-    ``before``: the state that they lie on.
+    ``before``: the state that they lie on. No transaction in them may have run on linear values
+    (`state.guarded`): those say too little of what they have seen.
     """
     others = _Touched()
     for lane in lanes:
@@ -58,9 +59,9 @@ class Hope:
             return False
         return self._is_encouraged
 
-    def note(self, met: bool) -> None:
+    def note(self, in_vain: bool) -> None:
         """What became of it."""
-        if met:
+        if in_vain:
             self._pause = self._next_pause
             self._next_pause = min(2 * self._next_pause, _LONGEST_PAUSE)
         else:
@@ -95,10 +96,6 @@ class _Touched:
 
     def meets(self, lane: WholeLane, before: Source) -> Key | None:
         observed, effects = lane.observations, lane.effects
-        for part in (observed.ranges, effects.increments):
-            for address, slots in part.items():
-                for slot in slots:
-                    return address, slot  # linear values are for the judge
         written = self._written.slots
         for address, slots in observed.slots.items():
             key = _common(address, slots, written)

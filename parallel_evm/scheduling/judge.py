@@ -3,7 +3,7 @@
 It compares by value, in block order, against the committed state. A key that nobody in the block
 has written still holds what every worker saw, so nothing below the block is read to judge it; only
 intervals, of which there are few, are looked up.
-It is the only part of scheduling that correctness rests on; forecasts and lanes may be wrong.
+Correctness rests on it, and on `independence`, alone; forecasts and lanes may be wrong.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Judge:
         self._rejected: set[Key] = set()
         self._accepted: list[tuple[int, Effects]] = []
         self._moved_wealth = False
-        """Has a sum been paid with which a credit can overflow that was undone later, and left no
-        trace? From then on nothing is believed."""
+        """Has a sum been paid, or seen as paid, with which a credit can overflow that was undone
+        later, and left no trace? From then on nothing is believed."""
 
     def failures(self, speculation: Speculation) -> Iterator[Key]:
         """Keys whose observed value (or bound) does not hold in the committed state."""
@@ -94,14 +94,22 @@ class Judge:
 
     def note_accepted(self, speculation: Speculation) -> None:
         """The transaction ran on the committed state itself, which holds its effects already."""
-        effects = speculation.effects
-        self._accepted.append((speculation.index, effects))
-        if effects.deltas and max(effects.deltas.values()) >= WEALTH:
-            self._moved_wealth = True
+        self._accepted.append((speculation.index, speculation.effects))
+        self._look_for_wealth(speculation.effects)
+
+    def note_run_by_others(self) -> None:
+        """A transaction ran on the committed state of which nobody says what it wrote."""
+        self._look_for_wealth(self._committed.effects)
 
     def reject(self, speculation: Speculation) -> None:
         """Remember what a speculation wrote that is not to be believed."""
         self._rejected.update(written_keys(speculation.effects))
+        self._look_for_wealth(speculation.effects)
+
+    def _look_for_wealth(self, effects: Effects) -> None:
+        deltas = effects.deltas.values()
+        if deltas and (max(deltas) >= WEALTH or min(deltas) <= -WEALTH):
+            self._moved_wealth = True
 
     def last_writer(self, key: Key) -> int | None:
         """Index of the latest accepted transaction that wrote ``key``."""

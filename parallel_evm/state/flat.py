@@ -2,8 +2,8 @@
 
 It implements py-evm's `AccountDatabaseAPI`, so that py-evm's own fork rules run over it
 unmodified. It holds only what was written; whatever was not, it asks of its `Source`. One class
-serves as a transaction's view (over a recorder), as a lane (over a replica) and, with roots added
-by `merkle.account_db`, as the committed state of a block.
+serves as a transaction's view (over a recorder), as a lane (`state.lane`) and, with roots added by
+`merkle.account_db`, as the committed state of a block.
 
 Balances are kept as differences to the source. An account that is only credited (the coinbase's
 fee, a transfer received) is thereby never read, and such transactions do not conflict.

@@ -1,8 +1,8 @@
 """A lane: the state that transactions run on one after another, ahead of their block.
 
 Each of them sees what those before it wrote. A lane also records what all of them together observed
-of the state below: it can be judged like one long transaction (`scheduling.independence`), which
-has not written what each of its parts left as it was.
+of the state below, so that it can be judged like one long transaction (`scheduling.independence`).
+Slots that every transaction left as it found them do not count as written.
 """
 
 from __future__ import annotations

@@ -142,6 +142,8 @@ class ThreadSession(_LocalSession):
         self._lanes: dict[int, tuple[Sequence[int], Lane]] = {}
         """By thread: the transactions that it runs, and on what."""
         self._finished = 0
+        self._is_spoilt = False
+        """As in a `ProcessSession`."""
 
     def start(
         self,
@@ -151,6 +153,7 @@ class ThreadSession(_LocalSession):
         whole: bool = False,
         lists: bool = False,
     ) -> None:
+        self._is_spoilt = any(task.hot for task in tasks)
         for worker, lane in enumerate(lanes):
             if lane:
                 self._lanes[worker] = lane, new_lane(self._job)
@@ -184,10 +187,10 @@ class ThreadSession(_LocalSession):
     def lanes(self, patience: float = inf) -> list[WholeLane] | None:
         with self._arrived:
             seconds = None if patience == inf else patience
-            if not self._arrived.wait_for(lambda: self._finished == len(self._lanes), seconds):
-                return None
-            found = list(self._results.values())
-            if not all(speculation and speculation.outcome for speculation in found):
+            self._arrived.wait_for(
+                lambda: self._is_spoilt or self._finished == len(self._lanes), seconds
+            )
+            if self._is_spoilt or self._finished < len(self._lanes):
                 return None
             results: dict[int, Any] = self._results
         return [
@@ -202,6 +205,8 @@ class ThreadSession(_LocalSession):
     def _deliver(self, index: int, speculation: Speculation | None) -> None:
         with self._arrived:
             self._results[index] = speculation
+            if speculation is None or speculation.outcome is None:
+                self._is_spoilt = True
             self._arrived.notify_all()
 
     def result(self, index: int, patience: float = inf) -> Speculation | None:

@@ -282,6 +282,8 @@ class ProcessSession:
         """Worker number -> transactions of the lane that is to be summed up."""
         self._sums: dict[int, tuple[Observations, Effects]] = {}
         self._teaching: frozenset[int] = frozenset()
+        self._is_spoilt = False
+        """Is there a transaction whose outcome will not come? Then lanes are no wholes."""
         self._waiting: dict[int, set[int]] = {}
         """Worker number -> transactions it was given and has not delivered."""
         self._busy: dict[int, int] = {}
@@ -424,18 +426,19 @@ class ProcessSession:
         whole: bool = False,
         lists: bool = False,
     ) -> None:
-        self._wants_lanes = whole
+        self._is_spoilt = any(task.hot for task in tasks)  # linear values say too little
+        self._wants_lanes = whole and not self._is_spoilt
         if whole:
             self._teaching = frozenset(i for i, task in enumerate(tasks) if task.teaches)
         self._run(lanes, tasks, apart=False, block=self._to_list() if lists else None)
 
     def lanes(self, patience: float = inf) -> list[WholeLane] | None:
-        self._pump_until(lambda: not self._waiting, time.perf_counter() + patience)
+        self._pump_until(
+            lambda: self._is_spoilt or not self._waiting, time.perf_counter() + patience
+        )
         results: dict[int, Any] = self._results
-        if self._waiting or self._sums.keys() != self._lanes.keys() or None in results.values():
+        if self._is_spoilt or self._waiting or self._sums.keys() != self._lanes.keys():
             return None
-        if any(speculation.outcome is None for speculation in results.values()):
-            return None  # some of them may have been lost on the way
         return [
             WholeLane(*self._sums[number], [results[index] for index in lane])
             for number, lane in self._lanes.items()
@@ -455,7 +458,8 @@ class ProcessSession:
                     speculation.unpack()
             except ValueError as error:
                 liars.add(number)
-                for handle in [self._handles[n] for n in self._handles if n == number]:
+                handle = None if number is None else self._handles.get(number)
+                if handle is not None:
                     self._lose(handle, _nonsense(handle, error))
             if number in liars:
                 self._results[index] = None
@@ -475,6 +479,7 @@ class ProcessSession:
                 continue
             if place >= len(idle):
                 self._results.update(dict.fromkeys(lane))
+                self._is_spoilt = True
                 continue
             handle = idle[place]
             its_tasks = [tasks[index] for index in lane]
@@ -603,6 +608,8 @@ class ProcessSession:
                     if not self._wants_lanes or speculation.index in self._teaching:
                         speculation.unpack()
                 for speculation in results:
+                    if speculation.outcome is None:
+                        self._is_spoilt = True
                     self._waiting[number].remove(speculation.index)
                     if speculation.index in self._late:
                         self._overtaken.append(speculation)
@@ -665,7 +672,10 @@ class ProcessSession:
 
     def _give_up(self, number: int) -> None:
         """Whatever this worker has not delivered will not come."""
-        self._results.update(dict.fromkeys(self._waiting.pop(number, ())))
+        missing = self._waiting.pop(number, set())
+        self._results.update(dict.fromkeys(missing))
+        if missing:
+            self._is_spoilt = True
 
     def _lose(self, handle: WorkerHandle, error: WorkerLost) -> None:
         self.lost.append(str(error))

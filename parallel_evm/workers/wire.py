@@ -73,6 +73,8 @@ _SEEN: Final[set[tuple[type, ...]]] = set()
 _MAX_SEEN: Final = 256
 _INTEGER: Final = frozenset({int})
 _LOGS: Final = 3
+_BLOOM: Final = 13
+_BLOOMS: Final = 1 << 2048
 _ADDRESSES: Final = slice(9, 12)
 _CELLS: Final = {BALANCE: int, NONCE: int, CODE: bytes, LIFE: bool, EPOCH: int}
 
@@ -259,7 +261,11 @@ def _are_cells(part: dict[Any, Any]) -> bool:
 def _are_traces(warm: Any, originals: Any) -> bool:
     set(warm)  # raises TypeError for what can be no member of a set
     both = isinstance(warm, tuple) and isinstance(originals, dict)
-    return both and _all(originals, tuple) and _all(originals.values(), int | None)
+    return (
+        both
+        and all(len(key) == 2 and isinstance(key[0], bytes) for key in originals)
+        and _all(originals.values(), int | None)
+    )
 
 
 def _is_outcome(outcome: tuple[Any, ...]) -> bool:
@@ -278,7 +284,9 @@ def _is_outcome(outcome: tuple[Any, ...]) -> bool:
             and _INTEGER.issuperset(map(type, topics))
         ):
             return False
-    return all(not addresses or _all(addresses, bytes) for addresses in outcome[_ADDRESSES])
+    return 0 <= outcome[_BLOOM] < _BLOOMS and all(
+        not addresses or _all(addresses, bytes) for addresses in outcome[_ADDRESSES]
+    )
 
 
 def flatten_effects(effects: Effects) -> tuple[Any, ...]:

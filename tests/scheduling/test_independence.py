@@ -335,23 +335,6 @@ def test_a_balance_that_the_database_lacks_is_not_taken_for_anything() -> None:
 
 
 #
-# Linear values
-#
-@pytest.mark.parametrize(
-    "lane",
-    [
-        WholeLane(Observations(ranges={X: {7: (0, 9)}}), Effects(), ()),
-        WholeLane(Observations(), Effects(slots={X: {7: 1}}, increments={X: {7: 1}}), ()),
-    ],
-    ids=["range", "increment"],
-)
-def test_linear_values_are_for_the_judge(lane: WholeLane) -> None:
-    below = FlatState(Below({}))
-    assert meeting([lane], below) == (X, 7)
-    assert meeting([credit(), lane], below) == (X, 7)
-
-
-#
 # Hope
 #
 def pauses(hope: Hope, blocks: int) -> list[int]:
@@ -362,7 +345,7 @@ def pauses(hope: Hope, blocks: int) -> list[int]:
         while not hope.is_left():
             left_out += 1
         found.append(left_out)
-        hope.note(met=True)
+        hope.note(in_vain=True)
     return found
 
 
@@ -374,7 +357,7 @@ def test_pauses_double_up_to_a_bound_and_shrink_after_success() -> None:
     assert 1 < _LONGEST_PAUSE == doubled[-1] == doubled[-2]
     while not hope.is_left():
         pass
-    hope.note(met=False)
+    hope.note(in_vain=False)
     assert pauses(hope, 4) == [0, 1, 2, 4]
 
 
@@ -383,7 +366,7 @@ def test_hope_stays_as_long_as_nothing_is_known_to_have_met() -> None:
     hope.note_conflicts(0)
     for _ in range(3):
         assert hope.is_left()
-    hope.note(met=False)
+    hope.note(in_vain=False)
     assert all(hope.is_left() for _ in range(3))
 
 

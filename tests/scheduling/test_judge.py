@@ -338,6 +338,27 @@ def test_where_wealth_was_moved_nothing_is_believed(here: bool) -> None:
     assert list(judge.failures(later)) == [(FLAG, BALANCE)]
 
 
+@pytest.mark.parametrize("wei", [WEALTH, -WEALTH])
+def test_where_wealth_was_seen_to_move_nothing_is_believed(wei: int) -> None:
+    """A later one of the lane may have paid on top of it, or into what was left, for nothing."""
+    judge = judge_of()
+    later = speculation(2, Effects(deltas={FLAG: -1}), Observations())
+    judge.reject(speculation(0, Effects(deltas={X: wei - wei // abs(wei)}), Observations()))
+    assert judge.holds(later)
+    judge.reject(speculation(1, Effects(deltas={X: wei}), Observations()))
+    assert list(judge.failures(later)) == [(FLAG, BALANCE)]
+
+
+def test_where_others_moved_wealth_nothing_is_believed() -> None:
+    judge = judge_of()
+    later = speculation(2, Effects(deltas={FLAG: -1}), Observations())
+    judge.note_run_by_others()
+    assert judge.holds(later)
+    judge._committed.delta_balance(X, WEALTH)
+    judge.note_run_by_others()
+    assert list(judge.failures(later)) == [(FLAG, BALANCE)]
+
+
 def test_a_payment_that_is_not_believed_hides_no_riches() -> None:
     """Its lane saw too little: what it credits later may be too much."""
     rich = FlatState(Below({X: {"balance": 1 << 254, "nonce": 0, "code": b"", "storage": {}}}))
