@@ -46,7 +46,7 @@ from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail, TransactionReports
 from parallel_evm.workers.local import RuleBook, SerialSession, new_lane, new_speculator
-from parallel_evm.workers.session import FLUSH_SECONDS, BlockJob, Pool, Session, Task
+from parallel_evm.workers.session import FLUSH_SECONDS, BlockJob, Pool, Session, Task, Work
 
 BlockResult = tuple[BlockHeaderAPI, tuple[ReceiptAPI, ...], tuple[Any, ...]]
 
@@ -325,9 +325,9 @@ class _Flow:
             self._hot = self._hot.in_lanes(lanes)
         if self._way is Way.TOGETHER:
             self._mine = frozenset(lanes.pop())
-        tasks = self._tasks(forecasts)
-        self._teaching = frozenset(index for index, task in enumerate(tasks) if task.teaches)
-        self._session.start(lanes, tasks, whole=self._hopes, lists=self._vm.lean)
+        work = Work(lanes, self._tasks(forecasts), whole=self._hopes, lists=self._vm.lean)
+        self._teaching = work.teaching
+        self._session.start(work)
 
     def _may_hope(self, forecasts: Sequence[Any]) -> bool:
         """Are lanes to be taken over as wholes, if they do not meet?"""
@@ -482,7 +482,7 @@ class _Flow:
 
     def _take_over(self, lanes: Sequence[WholeLane]) -> bool:
         """Take over all that independent lanes did: what the block's order makes of it, too. False
-        where its gas may not suffice: then the transaction has to be found that py-evm refuses."""
+        where its gas does not suffice: then the transaction has to be found that py-evm refuses."""
         found = [speculation for lane in lanes for speculation in lane.speculations]
         found.sort(key=lambda speculation: speculation.index)
         outcomes: list[Any] = [speculation.outcome for speculation in found]

@@ -92,16 +92,16 @@ def call_of(
     addresses = [
         word if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX else None for word in words
     ]
-    subjects = dict.fromkeys(addresses)
-    for no_subject in (None, caller, callee):
-        subjects.pop(no_subject, None)
+    subjects = {
+        word: None for word in addresses if word is not None and word != caller and word != callee
+    }
     return Call(
         to + data[:_SELECTOR],
         caller,
         callee,
         tuple(words),
         tuple(addresses),
-        tuple(islice(subjects, _MAX_SUBJECTS)),  # type: ignore[arg-type]  # None is not there
+        tuple(islice(subjects, _MAX_SUBJECTS)),
         digests,
         holds,
     )

@@ -2,7 +2,7 @@
 
 Responsible for: finding a key that one lane wrote and another one touched, and whether it is worth
 hoping that there is none.
-Talks to: nobody; it looks at what lanes observed and wrote.
+Talks to: nobody; it looks at what lanes observed and wrote, as the judge looks at transactions.
 Never: accepts what some order of the transactions would not have given. Lanes that do not meet come
 to the same in every order that keeps each lane's own, that of the block among them; of lanes that
 meet `scheduling.judge` decides, transaction by transaction.
@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from parallel_evm.scheduling.judge import WEALTH
 from parallel_evm.speculation.result import WholeLane
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, EPOCH, LIFE, Key
-from parallel_evm.state.recorder import WEALTH, Observations
+from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Source
 
 _LONGEST_PAUSE: Final = 32

@@ -9,13 +9,18 @@ Correctness rests on it, and on `independence`, alone; forecasts and lanes may b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from eth.constants import UINT_256_MAX
 
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE, Key
-from parallel_evm.state.recorder import UNHEARD_OF, WEALTH
+from parallel_evm.state.recorder import UNHEARD_OF
+
+WEALTH: Final = 1 << 200
+"""Wei. As long as nobody pays as much, no sum of a block's credits comes near that: each is paid by
+one who had it, and a block has fewer than 2^32 transactions."""
 
 
 class Judge:

@@ -22,9 +22,6 @@ UNHEARD_OF: Final = 1 << 253
 """Wei. Credits observe no balance as long as they leave so much of all numbers, and the balance is
 below half of what they leave. They cannot overflow, at no moment of the transaction, if the balance
 that they really meet is below this, too."""
-WEALTH: Final = 1 << 200
-"""Wei. As long as nobody pays as much, no sum of a block's credits comes near that: each is paid by
-one who had it, and a block has fewer than 2^32 transactions."""
 
 
 @dataclass(slots=True)

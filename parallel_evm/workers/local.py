@@ -22,7 +22,7 @@ from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.lane import Lane
 from parallel_evm.translator.orders import Assistant
-from parallel_evm.workers.session import BlockJob, Task
+from parallel_evm.workers.session import BlockJob, Task, Work
 
 
 def new_lane(job: BlockJob) -> Lane:
@@ -108,14 +108,7 @@ class _LocalSession:
 class SerialSession(_LocalSession):
     """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        tasks: Sequence[Task],
-        *,
-        whole: bool = False,
-        lists: bool = False,
-    ) -> None:
+    def start(self, work: Work) -> None:
         pass
 
     def lanes(self, patience: float = inf) -> None:
@@ -145,20 +138,13 @@ class ThreadSession(_LocalSession):
         self._is_spoilt = False
         """As in a `ProcessSession`."""
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        tasks: Sequence[Task],
-        *,
-        whole: bool = False,
-        lists: bool = False,
-    ) -> None:
-        self._is_spoilt = any(task.hot for task in tasks)
-        for worker, lane in enumerate(lanes):
+    def start(self, work: Work) -> None:
+        self._is_spoilt = work.is_linear
+        for worker, lane in enumerate(work.lanes):
             if lane:
                 self._lanes[worker] = lane, new_lane(self._job)
                 thread = threading.Thread(
-                    target=self._run, args=(worker, lane, tasks), name=f"parallel-evm-{worker}"
+                    target=self._run, args=(worker, lane, work.tasks), name=f"parallel-evm-{worker}"
                 )
                 self._threads.append(thread)
                 thread.start()

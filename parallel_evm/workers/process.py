@@ -39,7 +39,7 @@ from parallel_evm.state.recorder import Observations
 from parallel_evm.state.replica import answer
 from parallel_evm.workers import wire, worker
 from parallel_evm.workers.interrupts import held_back
-from parallel_evm.workers.session import BlockJob, CannotServe, Task
+from parallel_evm.workers.session import BlockJob, CannotServe, Task, Work
 
 _LOOK_AROUND_SECONDS = 0.5
 """How often signs of life are checked while waiting."""
@@ -392,14 +392,15 @@ class ProcessSession:
         if not indices:
             return
         handles = list(self._handles.values())
+        block = self._to_list() if lists else None
         for place, handle in enumerate(handles):
             share = indices[place :: len(handles)]
             if not share:
                 continue
             self._shares[handle.number] = share
-            block, lists = self._to_list() if lists else None, False
             its = [self._contents[index] for index in share]
-            self._ask(handle, (wire.SENDERS, its, block))
+            self._ask(handle, (wire.SENDERS, its), block)
+            block = None  # one worker is enough for that
 
     def listed(self) -> Listed | None:
         self._pump_until(lambda: self._listing is None)
@@ -418,19 +419,13 @@ class ProcessSession:
         self.await_all()
         return [self._results.pop(index, None) for index in indices]
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        tasks: Sequence[Task],
-        *,
-        whole: bool = False,
-        lists: bool = False,
-    ) -> None:
-        self._is_spoilt = any(task.hot for task in tasks)  # linear values say too little
-        self._wants_lanes = whole and not self._is_spoilt
-        if whole:
-            self._teaching = frozenset(i for i, task in enumerate(tasks) if task.teaches)
-        self._run(lanes, tasks, apart=False, block=self._to_list() if lists else None)
+    def start(self, work: Work) -> None:
+        self._is_spoilt = work.is_linear
+        self._wants_lanes = work.whole and not work.is_linear
+        if self._wants_lanes:
+            self._teaching = work.teaching
+        block = self._to_list() if work.lists else None
+        self._run(work.lanes, work.tasks, apart=False, block=block)
 
     def lanes(self, patience: float = inf) -> list[WholeLane] | None:
         self._pump_until(
@@ -491,10 +486,10 @@ class ProcessSession:
             if self._wants_lanes:
                 self._lanes[handle.number] = lane
             its = self._pickled(lane)
-            what = (list(lane), its, senders, keys, apart, hot, silent, self._wants_lanes, block)
-            block = None  # one worker is enough for that
-            if not self._ask(handle, (wire.RUN, *what)):
+            what = (list(lane), its, senders, keys, apart, hot, silent, self._wants_lanes)
+            if not self._ask(handle, (wire.RUN, *what), block):
                 self._give_up(handle.number)
+            block = None  # as above
 
     def take_in(self) -> None:
         for number in list(self._busy):
@@ -552,12 +547,13 @@ class ProcessSession:
     #
     # Messages
     #
-    def _ask(self, handle: WorkerHandle, message: tuple[Any, ...]) -> bool:
-        """The last part of the ``message``: what is to be listed afterwards, if anything is."""
-        told = self._tell(handle, message, owes=True)
+    def _ask(
+        self, handle: WorkerHandle, message: tuple[Any, ...], block: list[bytes] | None
+    ) -> bool:
+        """``block``: what is to be listed afterwards, if anything is."""
+        told = self._tell(handle, (*message, block), owes=True)
         if told:
             self._busy[handle.number] = 1
-            block = message[-1]
             if block is not None:
                 self._busy[handle.number] = 2
                 self._listing = handle.number, block

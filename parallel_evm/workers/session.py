@@ -59,6 +59,30 @@ class Task:
     """Slots to run on as linear values."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What workers are to do with a block's transactions."""
+
+    lanes: Sequence[Sequence[int]]
+    """Transactions that one of them runs in order."""
+    tasks: Sequence[Task]
+    """Of the whole block."""
+    whole: bool = False
+    """Will `Session.lanes` be asked for?"""
+    lists: bool = False
+    """Is somebody to list the block's transactions when all else is done?"""
+
+    @property
+    def teaching(self) -> frozenset[int]:
+        """Transactions of which somebody will look at what they touched, whatever comes of them."""
+        return frozenset(index for index, task in enumerate(self.tasks) if task.teaches)
+
+    @property
+    def is_linear(self) -> bool:
+        """Does any run on linear values? Those say too little of what a lane has seen."""
+        return any(task.hot for task in self.tasks)
+
+
 class Session(Protocol):
     """One block's use of a pool. Not for several threads at once."""
 
@@ -97,16 +121,8 @@ class Session(Protocol):
         """
         ...
 
-    def start(
-        self,
-        lanes: Sequence[Sequence[int]],
-        tasks: Sequence[Task],
-        *,
-        whole: bool = False,
-        lists: bool = False,
-    ) -> None:
-        """Begin to run each lane's transactions in order. ``tasks``: of the whole block.
-        ``whole``: `lanes` will be asked for. ``lists``: as above."""
+    def start(self, work: Work) -> None:
+        """Begin to run the lanes."""
         ...
 
     def lanes(self, patience: float = inf) -> list[WholeLane] | None:

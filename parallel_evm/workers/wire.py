@@ -180,11 +180,7 @@ def flatten(observed: Observations, effects: Effects) -> tuple[Any, ...]:
         observed.slots,
         observed.bounds,
         observed.ranges,
-        effects.cells,
-        effects.slots,
-        effects.deltas,
-        effects.codes,
-        effects.increments,
+        *flatten_effects(effects),
     )
 
 

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 )
 
 from parallel_evm.hashing import keccak
-from parallel_evm.scheduling.judge import Judge, written_keys
+from parallel_evm.scheduling.judge import WEALTH, Judge, written_keys
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NO_WIPE, NONCE
-from parallel_evm.state.recorder import WEALTH, Observations, Recorder
+from parallel_evm.state.recorder import Observations, Recorder
 from tests.scheduling.machine import (
     ADDRESSES,
     CODES,
