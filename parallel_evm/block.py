@@ -74,7 +74,7 @@ class Forecasts(Protocol):
         transaction: Any,
         sender: bytes | None,
         speculation: Speculation,
-        surprising: bool = False,
+        conflicted: bool = False,
     ) -> None: ...
 
 
@@ -398,8 +398,8 @@ class _Flow:
     def _learn(self, index: int, speculation: Speculation) -> None:
         if self._forecasts is not None:
             transaction = self._job.transactions[index]
-            surprising = self._trails[index].attempts > 1
-            self._forecasts.learn(transaction, self._senders[index], speculation, surprising)
+            conflicted = bool(self._trails[index].conflicts)
+            self._forecasts.learn(transaction, self._senders[index], speculation, conflicted)
 
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:
         tried = self._hot.tried.get(speculation.index)

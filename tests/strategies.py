@@ -489,7 +489,7 @@ class Misled:
         return Forecast(index, frozenset(reads), frozenset({(group, 7)}), 21_000)
 
     def learn(
-        self, transaction: Any, sender: bytes | None, speculation: Any, surprising: bool = False
+        self, transaction: Any, sender: bytes | None, speculation: Any, conflicted: bool = False
     ) -> None:
         pass
 

@@ -183,10 +183,10 @@ class Noting(Laid):
         return replace(made, teaches=index in self._teaching)
 
     def learn(
-        self, transaction: Any, sender: bytes | None, speculation: Any, surprising: bool = False
+        self, transaction: Any, sender: bytes | None, speculation: Any, conflicted: bool = False
     ) -> None:
         assert speculation.effects.deltas and speculation.observations.cells
-        self.learned.append((speculation.index, surprising))
+        self.learned.append((speculation.index, conflicted))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

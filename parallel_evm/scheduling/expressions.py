@@ -309,6 +309,29 @@ class Access:
         return self.address.numbered or (not isinstance(field, int) and field.numbered)
 
 
+ANY_HASH: Final = Constant(b"")
+"""Stands for whatever hash it is, in what `form_of` returns. It is no word, and never evaluated."""
+
+
+def form_of(access: Access) -> Access | None:
+    """The same with `ANY_HASH` in the place of hashes that were found nowhere in the call: of an
+    order, a message, a leaf. None where there are none."""
+    field = access.field
+    form = Access(_form(access.address), field if isinstance(field, int) else _form(field))
+    return None if form == access else form
+
+
+def _form(word: Word) -> Word:
+    match word:
+        case Constant(constant) if constant[:12] != _NO_ADDRESS:
+            return ANY_HASH
+        case Hashed(left, right):
+            return replace(word, left=_form(left), right=_form(right))
+        case Stored(access):
+            return replace(word, access=form_of(access) or access)
+    return word
+
+
 def _is_general(word: Word) -> bool:
     """Does it say what the word is in any call?
 
@@ -376,7 +399,8 @@ class Explainer:
     def _access(self, key: Key) -> Access:
         address, part = key
         word = address.rjust(32, b"\0")
-        owner = Callee() if word == self._call.callee else self._plain(word)
+        # A precompile's address equals some argument or counter by accident.
+        owner = Callee() if word == self._call.callee else self._position(word, _MAX_NESTING)
         if part < 0:
             return Access(owner, part)
         slot = self._position(part.to_bytes(32, "big"), 0)

@@ -192,11 +192,11 @@ class Forecaster:
         transaction: Any,
         sender: bytes | None,
         speculation: Speculation,
-        surprising: bool = False,
+        conflicted: bool = False,
     ) -> None:
         """Take note of what an accepted transaction really touched.
 
-        ``surprising``: it had to run again, so something about it was not as expected.
+        ``conflicted``: it had to run again, so something about it was not as expected.
         """
         outcome = speculation.outcome
         if sender is None or outcome is None:
@@ -211,7 +211,7 @@ class Forecaster:
             if asked is None:
                 return
         template = asked.template
-        if not (asked.teaches or surprising):
+        if not (asked.teaches or conflicted):
             return
         template.gas += (outcome.gas_used - template.gas) // _AVERAGED
         self._size -= len(template)
@@ -226,6 +226,7 @@ class Forecaster:
             expected=asked.expected,
             held=held,
             counted=_counted(speculation),
+            conflicted=conflicted,
         )
         self._size += len(template)
         self._forget()
@@ -326,7 +327,7 @@ class Unforeseen:
         transaction: Any,
         sender: bytes | None,
         speculation: Speculation,
-        surprising: bool = False,
+        conflicted: bool = False,
     ) -> None:
         """Nothing."""
 

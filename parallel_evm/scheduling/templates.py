@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from parallel_evm.scheduling.expressions import Access, Call, Explainer, Slots
+from parallel_evm.scheduling.expressions import Access, Call, Explainer, Slots, form_of
 from parallel_evm.state.keys import Key
 
 _MAX_ENTRIES: Final = 2048
@@ -29,6 +29,11 @@ _SPARED: Final = 4
 
 _SEEN_ONCE: Final = 2
 """From this surprise on it is known which constants came only once."""
+
+_MANY: Final = 16
+_OFTEN: Final = 4
+"""Of so many accesses of one form, one in so many has to come again: else none is expected to."""
+_MAX_FORMS: Final = 64
 
 _KNOWN: Final = 32
 _SAMPLE: Final = 8
@@ -56,6 +61,29 @@ class _Entry:
     """The surprise in which it was touched last."""
     counts: bool = False
     """Did the call add one to it?"""
+    tally: _Tally | None = None
+    """Of its form, until it has come again."""
+
+    def came_again(self) -> None:
+        """Another call has touched it."""
+        if self.tally is not None:
+            self.tally.again += 1
+            self.tally = None
+
+
+@dataclass(slots=True, eq=False)
+class _Tally:
+    """Accesses that differ only in a hash that nobody can tell beforehand: of a message that must
+    not arrive twice, of an order, or of a pool that others use, too."""
+
+    met: int = 0
+    again: int = 0
+    """So many of them were met in a second call."""
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Do they hardly ever come again? Then nobody meets there."""
+        return self.met >= _MANY and self.again * _OFTEN < self.met
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +95,7 @@ class _Bundle:
     entries: dict[Access, _Entry] = field(default_factory=dict)
     compiled: _Expectation | None = None
     unsettled: bool = False
-    """Does any entry count surprises?"""
+    """Does any entry count surprises, or is it to be seen whether it comes again?"""
     spared: int = 0
     """Calls that touched less than was expected."""
 
@@ -77,6 +105,7 @@ class _Bundle:
             self.unsettled = False
             for entry in self.entries.values():
                 entry.misses = entry.unwritten = 0
+                entry.came_again()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +161,13 @@ class Template:
     A surprise is a call that touched keys which were not expected; only surprises teach, and now
     and then a call that touched less: what happens once per block is best expected always. An
     access whose form holds for any call is expected at once. Any other one carries a context: the
-    address-like arguments that all the calls had in common in which it was touched.
+    address-like arguments that all the calls had in common in which it was touched. Of some forms
+    nothing ever comes again; then new ones are no surprise and are not kept.
     """
 
     __slots__ = (
         "_anchored", "_asked", "_bundles", "_common", "_home", "_mentions", "_right", "_surprises",
-        "gas",
+        "_tallies", "gas",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -153,6 +183,7 @@ class Template:
         self._mentions: dict[bytes, list[_Bundle]] = {}
         self._anchored: dict[bytes, list[_Bundle]] = {}
         self._home: dict[Access, _Bundle] = {}
+        self._tallies: dict[Access, _Tally] = {}
 
     def __len__(self) -> int:
         return len(self._home)
@@ -272,17 +303,29 @@ class Template:
         expected: Expected | None = None,
         held: Slots = _NO_SLOTS,
         counted: frozenset[Key] = frozenset(),
+        conflicted: bool = False,
     ) -> None:
         """Take note of what ``call`` touched. One that failed says nothing of what others do.
 
         ``expected``: what `expect` said of this call, be it a while ago. ``held``: what slots held
-        that it read. ``counted``: those of them that it added one to.
+        that it read. ``counted``: those of them that it added one to. ``conflicted``: it had to run
+        again, so whatever was not expected matters.
         """
-        if expected is None or not self._stands(call, expected):
+        if (
+            expected is None
+            or not self._stands(call, expected)
+            # Earlier transactions of the block may have changed what slots hold, since.
+            or not (expected.reads() >= reads and expected.writes() >= writes)
+        ):
             expected = self.expect(call)
         miscounted = any(key in writes and key not in counted for key in expected.counted)
         expected_reads, expected_writes = expected.reads(), expected.writes()
-        foreseen = expected_reads >= reads and expected_writes >= writes and not miscounted
+        explainer = Explainer(call, preimages, held, counted)
+        strange = (reads - expected_reads) | (writes - expected_writes)
+        if strange and self._tallies and not conflicted:
+            fleeting = self._fleeting(strange - expected_reads - expected_writes, explainer)
+            reads, writes, strange = reads - fleeting, writes - fleeting, strange - fleeting
+        foreseen = not strange and not miscounted
         if self._surprises and foreseen:
             self._right = min(self._right + 1, _WELL_KNOWN)
             if len(expected_reads) == len(reads) and len(expected_writes) == len(writes):
@@ -318,10 +361,10 @@ class Template:
             bundle.unsettled = True
         unexplained = sorted((reads | writes) - explained)
         if unexplained:
-            access = Explainer(call, preimages, held, counted).access
             subjects = frozenset(call.subjects)
             for key in unexplained:
-                self._add(access(key), call, subjects, key in reads, key in writes, key in counted)
+                access = explainer.access(key)
+                self._add(access, call, subjects, key in reads, key in writes, key in counted)
             if len(self._home) > _MAX_ENTRIES:
                 self._shrink()
 
@@ -364,6 +407,8 @@ class Template:
         """Note that the access was made. Is something else expected of it now?"""
         before = entry.reads, entry.writes, entry.confirmed, entry.counts
         entry.confirmed = entry.confirmed or entry.seen > 0
+        if entry.seen > 0:
+            entry.came_again()
         entry.seen = self._surprises
         entry.misses = 0
         entry.reads |= read
@@ -388,6 +433,7 @@ class Template:
         if home is None:
             entry = _Entry(access, access.key(call) if access.fixed else None, access.general)
             context = frozenset() if entry.confirmed else subjects
+            entry.tally = None if entry.confirmed else self._tally(access)
         else:
             # Known from calls with other arguments: what they have in common is what counts.
             entry = home.entries[access]
@@ -395,11 +441,40 @@ class Template:
             self._remove(home, entry)
         self._hit(entry, read, written, counts, success=True)
         self._place(entry, context)
+        tally = entry.tally
+        if tally is not None and tally.met == _MANY and tally.is_fleeting:
+            self._give_up(tally)
+
+    def _tally(self, access: Access) -> _Tally | None:
+        """Count another access of its form, if it has a form."""
+        form = form_of(access)
+        if form is None or (form not in self._tallies and len(self._tallies) >= _MAX_FORMS):
+            return None
+        tally = self._tallies.setdefault(form, _Tally())
+        tally.met += 1
+        return tally
+
+    def _give_up(self, tally: _Tally) -> None:
+        """Forget the accesses of a form of which none comes again."""
+        for home, entry in [(home, home.entries[access]) for access, home in self._home.items()]:
+            if entry.tally is tally:
+                self._remove(home, entry)
+
+    def _fleeting(self, keys: Iterable[Key], explainer: Explainer) -> set[Key]:
+        """Those of ``keys`` whose form says that nobody else will touch them."""
+        found = set()
+        for key in keys:
+            form = form_of(explainer.access(key))
+            tally = None if form is None else self._tallies.get(form)
+            if tally is not None and tally.is_fleeting:
+                found.add(key)
+        return found
 
     def _place(self, entry: _Entry, context: frozenset[bytes]) -> None:
         bundle = self._bundles.get(context) or self._open(context)
         bundle.entries[entry.access] = entry
         bundle.compiled = None
+        bundle.unsettled = True
         self._home[entry.access] = bundle
 
     def _open(self, context: frozenset[bytes]) -> _Bundle:
