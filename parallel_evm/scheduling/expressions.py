@@ -1,9 +1,10 @@
 """Expressions: the keys that a call touches, said in terms of who calls with what.
 
-Solidity keeps `balanceOf[owner]` at keccak(owner . position). Where a call touched such a slot and
-the hash's preimage is known, the slot can be taken apart again: the owner was the caller, or an
-argument, or what another slot holds. The same expression gives the slot of the next call before
-that call runs. What cannot be taken apart is a constant.
+Solidity keeps `balanceOf[owner]` at keccak(owner . position), and the elements of an array from
+keccak(position) on. Where a call touched such a slot and the hash's preimage is known, the slot can
+be taken apart again: the owner was the caller, or an argument, or what another slot holds. The same
+expression gives the slot of the next call before that call runs. What cannot be taken apart is a
+constant.
 
 This module knows words, keys and calls. State it only asks of the call it is given, and it never
 raises on what was observed.
@@ -26,6 +27,8 @@ _SELECTOR: Final = 4
 _MAX_ARGUMENTS: Final = 256
 _MAX_SUBJECTS: Final = 16
 _MAX_OFFSET: Final = 1 << 32  # independent hashes are about 2**250 apart
+_MAX_POSITION: Final = 256
+"""Arrays at so many positions are recognised without having seen the hash."""
 _MAX_NESTING: Final = 8
 _MAX_INDIRECTIONS: Final = 4
 """A slot found by what a slot holds that was found by what a slot holds..."""
@@ -45,6 +48,7 @@ Holds = Callable[[Key], int | None]
 Slots = Mapping[bytes, Mapping[int, int]]
 """Words of storage by address and slot."""
 _NO_SLOTS: Final[Slots] = {}
+_NO_WORDS: Final[Mapping[int, int]] = {}
 
 
 @dataclass(slots=True)
@@ -213,12 +217,7 @@ class Hashed(Word):
             if left is None or right is None:
                 return None
             preimage = left + right
-            digest = call.digests.get(preimage)
-            if digest is None:
-                digest = call.digests[preimage] = keccak(preimage)
-            if not offset:
-                return digest
-            return ((int.from_bytes(digest, "big") + offset) % (1 << 256)).to_bytes(32, "big")
+            return _further(_digest(preimage, call), offset)
 
         return read
 
@@ -229,6 +228,63 @@ class Hashed(Word):
     @property
     def numbered(self) -> bool:
         return self.left.numbered or self.right.numbered
+
+
+def _digest(preimage: bytes, call: Call) -> bytes:
+    digest = call.digests.get(preimage)
+    if digest is None:
+        digest = call.digests[preimage] = keccak(preimage)
+    return digest
+
+
+def _further(digest: bytes, offset: int) -> bytes:
+    """The slot that lies so far behind."""
+    if not offset:
+        return digest
+    return (int.from_bytes(digest, "big") + offset & _ALL_BITS).to_bytes(32, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Element(Word):
+    """keccak(array) + offset: of an array, the length of which is at the slot ``array``.
+
+    With ``length``, it is that many elements of ``size`` slots further on: where the next one will
+    be; or the ``last`` one is. Without, it is always the same element.
+    """
+
+    array: Word
+    offset: int
+    length: Access | None = None
+    last: bool = False
+    size: int = 1
+
+    def reader(self) -> Reader:
+        read_array, offset, size = self.array.reader(), self.offset, self.size
+        find_length = None if self.length is None else self.length.key
+        before = 1 if self.last else 0
+
+        def read(call: Call) -> bytes | None:
+            array = read_array(call)
+            if array is None:
+                return None
+            digest = _digest(array, call)
+            if find_length is None:
+                return _further(digest, offset)
+            key = find_length(call)
+            length = None if key is None else call.holds(key)
+            if length is None or length < before:
+                return None
+            return _further(digest, (length - before) * size + offset)
+
+        return read
+
+    @property
+    def fixed(self) -> bool:
+        return self.array.fixed and self.length is None
+
+    @property
+    def numbered(self) -> bool:
+        return self.array.numbered or self.length is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +359,13 @@ class Access:
         return isinstance(self.field, int) or _is_general(self.field)
 
     @property
+    def is_amid(self) -> bool:
+        """Is it neither end of an array that belongs to somebody? These are searched, and what they
+        hold stays: votes at past blocks, prices at past times."""
+        field = self.field
+        return isinstance(field, Element) and field.length is None and not field.fixed
+
+    @property
     def numbered(self) -> bool:
         """As of a `Word`."""
         field = self.field
@@ -327,6 +390,8 @@ def _form(word: Word) -> Word:
             return ANY_HASH
         case Hashed(left, right):
             return replace(word, left=_form(left), right=_form(right))
+        case Element(array):
+            return replace(word, array=_form(array))
         case Stored(access):
             return replace(word, access=form_of(access) or access)
     return word
@@ -346,6 +411,9 @@ def _is_general(word: Word) -> bool:
             and _is_general(word.left)
             and _is_general(word.right)
         )
+    if isinstance(word, Element):
+        # What a contract lists as a whole is gone through in search of something.
+        return not word.array.fixed and _is_general(word.array)
     if isinstance(word, Stored):
         # A small number is found in many slots; a counter, or an address, hardly by accident.
         return word.access.general and (word.counter or word.bits == _ADDRESS_BITS)
@@ -357,6 +425,13 @@ def _by_width(part: tuple[int, int, int]) -> tuple[bool, int, int]:
     return bits != _ADDRESS_BITS, -bits, shift
 
 
+_ARRAYS: Final = {
+    keccak(position): position
+    for position in (number.to_bytes(32, "big") for number in range(_MAX_POSITION))
+}
+_ARRAY_HASHES: Final = sorted(_ARRAYS)
+"""The compiler hashes an array's position itself: no call shows it."""
+
 _Part = tuple[Key, int, int]
 """A slot, and the bits of it: from which on, and how many."""
 
@@ -364,8 +439,8 @@ _Part = tuple[Key, int, int]
 class Explainer:
     """How to express the keys that one call touched.
 
-    ``preimages`` gives 64 bytes by their hash. ``held`` is what the slots held that were read, and
-    ``counted`` those of them that the call added one to.
+    ``preimages`` gives 32 or 64 bytes by their hash. ``held`` is what the slots held that were
+    read, and ``counted`` those of them that the call added one to.
     """
 
     def __init__(
@@ -399,32 +474,59 @@ class Explainer:
     def _access(self, key: Key) -> Access:
         address, part = key
         word = address.rjust(32, b"\0")
-        # A precompile's address equals some argument or counter by accident.
-        owner = Callee() if word == self._call.callee else self._position(word, _MAX_NESTING)
+        owner = self._owner(word)
         if part < 0:
             return Access(owner, part)
-        slot = self._position(part.to_bytes(32, "big"), 0)
+        slot = self._position(part.to_bytes(32, "big"), address)
         if isinstance(owner, Argument) and slot.fixed and not _is_general(slot):
             # The balance of one pair in one token, say: wherever in a path the token stands.
             owner = Constant(word)
         return Access(owner, slot)
 
-    def _position(self, word: bytes, depth: int) -> Word:
-        # A position equals some argument by accident more easily than by meaning.
-        return Constant(word) if word.startswith(_SMALL) else self._computed(word, depth)
+    def _owner(self, word: bytes) -> Word:
+        if word == self._call.callee:
+            return Callee()
+        # A precompile's address equals some argument or counter by accident.
+        return Constant(word) if word.startswith(_SMALL) else self._plain(word)
 
-    def _computed(self, word: bytes, depth: int) -> Word:
-        nearest = bisect_right(self._hashes, word) - 1
-        if nearest >= 0 and depth < _MAX_NESTING:
-            digest = self._hashes[nearest]
-            preimage = self._preimages[digest]
+    def _position(self, word: bytes, address: bytes, depth: int = 0) -> Word:
+        # A position equals some argument by accident more easily than by meaning.
+        return Constant(word) if word.startswith(_SMALL) else self._computed(word, address, depth)
+
+    def _computed(self, word: bytes, address: bytes, depth: int) -> Word:
+        """``word``, which may be a slot in the storage of ``address`` or what that is hashed of."""
+        for hashes, preimages in ((self._hashes, self._preimages), (_ARRAY_HASHES, _ARRAYS)):
+            nearest = bisect_right(hashes, word) - 1
+            if nearest < 0 or depth >= _MAX_NESTING:
+                continue
+            digest = hashes[nearest]
+            preimage = preimages[digest]
             offset = int.from_bytes(word, "big") - int.from_bytes(digest, "big")
-            if offset < _MAX_OFFSET and len(preimage) == 64:
+            if offset >= _MAX_OFFSET:
+                continue
+            if len(preimage) == 64:
                 left, right = preimage[:32], preimage[32:]
                 return Hashed(
-                    self._computed(left, depth + 1), self._position(right, depth + 1), offset
+                    self._computed(left, address, depth + 1),
+                    self._position(right, address, depth + 1),
+                    offset,
                 )
+            if len(preimage) == 32:
+                return self._element(preimage, offset, address, depth)
         return self._plain(word)
+
+    def _element(self, slot: bytes, offset: int, address: bytes, depth: int) -> Element:
+        """What lies so far into the array whose length is at ``slot``."""
+        array = self._position(slot, address, depth + 1)
+        key = (address, int.from_bytes(slot, "big"))
+        length = self._held.get(address, _NO_WORDS).get(key[1], 0)
+        last = key not in self._counted
+        index = length - 1 if last else length
+        # The size of the first element is not seen: it is this large at least.
+        size, member = divmod(offset, index) if index > 0 else (offset + 1, offset)
+        if index < 0 or member >= size or self._depth >= _MAX_INDIRECTIONS or not self._is_new(key):
+            return Element(array, offset)
+        return Element(array, member, self.access(key), last, size)
 
     def _plain(self, word: bytes) -> Word:
         if word == self._call.caller:

@@ -24,6 +24,7 @@ from parallel_evm.scheduling.expressions import (
     Callee,
     Caller,
     Constant,
+    Element,
     Hashed,
     Stored,
     Word,
@@ -97,6 +98,14 @@ def _word(word: Word) -> Any:
             return {"argument": index, "address": address}
         case Hashed(left, right, offset):
             return {"keccak": [_word(left), _word(right)], "offset": offset}
+        case Element(array, offset, length, last, size):
+            return {
+                "element": _word(array),
+                "offset": offset,
+                "length": None if length is None else _access(length),
+                "last": last,
+                "size": size,
+            }
         case Stored(access, shift, bits, ahead, counter):
             return {
                 "stored": _access(access),
@@ -195,6 +204,17 @@ def _read_hashed(found: Node, node: Node, depth: int) -> Word:
     return Hashed(parts[0], parts[1], node.member("offset").integer(32))
 
 
+def _read_element(found: Node, node: Node, depth: int) -> Word:
+    length = node.optional("length")
+    return Element(
+        array=_read_word(found, depth),
+        offset=node.member("offset").integer(32),
+        length=None if length is None else _read_slot(length, depth),
+        last=node.member("last").flag(),
+        size=node.member("size").integer(32),
+    )
+
+
 def _read_stored(found: Node, node: Node, depth: int) -> Word:
     return Stored(
         access=_read_slot(found, depth),
@@ -209,5 +229,6 @@ _EXPRESSIONS: Final[dict[str, Callable[[Node, Node, int], Word]]] = {
     "constant": _read_constant,
     "argument": _read_argument,
     "keccak": _read_hashed,
+    "element": _read_element,
     "stored": _read_stored,
 }

@@ -9,7 +9,7 @@ This module knows expressions, keys and calls. It never raises on what was obser
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -322,8 +322,8 @@ class Template:
         expected_reads, expected_writes = expected.reads(), expected.writes()
         explainer = Explainer(call, preimages, held, counted)
         strange = (reads - expected_reads) | (writes - expected_writes)
-        if strange and self._tallies and not conflicted:
-            fleeting = self._fleeting(strange - expected_reads - expected_writes, explainer)
+        if strange and not conflicted:
+            fleeting = self._fleeting(strange - expected_reads - expected_writes, writes, explainer)
             reads, writes, strange = reads - fleeting, writes - fleeting, strange - fleeting
         foreseen = not strange and not miscounted
         if self._surprises and foreseen:
@@ -460,13 +460,14 @@ class Template:
             if entry.tally is tally:
                 self._remove(home, entry)
 
-    def _fleeting(self, keys: Iterable[Key], explainer: Explainer) -> set[Key]:
-        """Those of ``keys`` whose form says that nobody else will touch them."""
+    def _fleeting(self, keys: Iterable[Key], writes: Set[Key], explainer: Explainer) -> set[Key]:
+        """Those of ``keys`` whose form says that nobody else will change them."""
         found = set()
         for key in keys:
-            form = form_of(explainer.access(key))
+            access = explainer.access(key)
+            form = form_of(access) if self._tallies else None
             tally = None if form is None else self._tallies.get(form)
-            if tally is not None and tally.is_fleeting:
+            if (access.is_amid and key not in writes) or (tally is not None and tally.is_fleeting):
                 found.add(key)
         return found
 

@@ -29,6 +29,7 @@ from parallel_evm.state.flat import FlatState
 from parallel_evm.state.source import Source
 from parallel_evm.translator import has_stock_loop, translating
 from parallel_evm.translator.cache import cache_at
+from parallel_evm.translator.machine import NOTED_SIZES
 from parallel_evm.translator.orders import Assistant
 
 
@@ -148,7 +149,7 @@ class ExactBalance(Opcode):
 
 
 class NotedSha3(Opcode):
-    """SHA3 that notes what 64 bytes became: so Solidity names the slots of a mapping."""
+    """SHA3 that notes what a slot may come from."""
 
     def __init__(self, operation: Any) -> None:
         self._operation = operation
@@ -160,9 +161,9 @@ class NotedSha3(Opcode):
         values = computation._stack.values  # type: ignore[attr-defined]
         start, size = values[-1:], values[-2:-1]
         self._operation(computation)
-        if size and to_int(size[0]) == 64:
+        if size and to_int(size[0]) in NOTED_SIZES:
             state: Any = computation.state
-            preimage = computation.memory_read_bytes(to_int(start[0]), 64)
+            preimage = computation.memory_read_bytes(to_int(start[0]), to_int(size[0]))
             state.preimages[to_bytes(values[-1])] = bytes(preimage)
         return None
 

@@ -99,10 +99,15 @@ def sha3(computation: Any, content: bytes) -> int:
     return int.from_bytes(keccak(content), "big")
 
 
+NOTED_SIZES: Final = (32, 64)
+"""Bytes of which it is noted what they became: so Solidity names where the elements of an array
+are, and the slots of a mapping."""
+
+
 def noted_sha3(computation: Any, content: bytes) -> int:
-    """SHA3 that notes what 64 bytes became in ``state.preimages``."""
+    """SHA3 that notes what a slot may come from in ``state.preimages``."""
     digest = keccak(content)
-    if len(content) == 64:
+    if len(content) in NOTED_SIZES:
         computation.state.preimages[digest] = content
     return int.from_bytes(digest, "big")
 

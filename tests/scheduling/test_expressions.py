@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
-from parallel_evm.scheduling.expressions import Call, Explainer, call_of
+from parallel_evm.scheduling.expressions import Access, Call, Explainer, call_of
 from parallel_evm.state.keys import BALANCE, CODE, Key
 
 ALICE, BOB, POOL, TOKEN = (bytes([n]) * 20 for n in (0xA1, 0xB0, 0x60, 0x70))
@@ -30,14 +31,17 @@ def touched(draw: st.DrawFn) -> tuple[Call, list[Key], dict[bytes, bytes], dict[
     preimages: dict[bytes, bytes] = {}
     places = [word.to_bytes(32, "big") for word in draw(st.lists(words, min_size=1, max_size=4))]
     for _ in range(draw(st.integers(0, 4))):
-        preimage = draw(st.sampled_from(places)) + draw(st.sampled_from(places))
+        preimage = draw(st.sampled_from(places))
+        if draw(st.booleans()):  # of a mapping; else of an array
+            preimage += draw(st.sampled_from(places))
         digest = keccak(preimage)
         preimages[digest] = preimage
         places.append(digest)
+    places += [keccak(number.to_bytes(32, "big")) for number in draw(st.lists(st.integers(0, 300)))]
     keys: list[Key] = [
         (
             draw(st.sampled_from([ALICE, POOL, TOKEN])),
-            int.from_bytes(draw(st.sampled_from(places)), "big") + draw(st.integers(0, 2)),
+            int.from_bytes(draw(st.sampled_from(places)), "big") + draw(st.integers(0, 9)),
         )
         for _ in range(draw(st.integers(1, 6)))
     ]
@@ -115,3 +119,100 @@ def test_an_address_by_itself_holds_for_any_call() -> None:
     assert access.general
     other = call.holding(lambda key: int.from_bytes(BOB, "big"))
     assert access.key(other) == (BOB, CODE)
+
+
+#
+# Arrays
+#
+LIST = 8
+
+
+def word(value: int | bytes) -> bytes:
+    return value.to_bytes(32, "big") if isinstance(value, int) else value.rjust(32, b"\0")
+
+
+def checkpoints(owner: bytes) -> tuple[int, int, dict[bytes, bytes]]:
+    """``mapping(address => Checkpoint[])``: the slot of the length, that of the first element, and
+    what was hashed."""
+    entry = word(owner) + word(LIST)
+    array = keccak(entry)
+    first = keccak(array)
+    return (
+        int.from_bytes(array, "big"),
+        int.from_bytes(first, "big"),
+        {array: entry, first: array},
+    )
+
+
+def explained(
+    owner: bytes, length: int, offset: int, *, pushes: bool = False, argument: int = 0
+) -> tuple[Access, Call]:
+    at, first, preimages = checkpoints(owner)
+    held = {POOL: {at: length, first + offset: 77}}
+    call = call_of(
+        owner, POOL, b"\0\0\0\1" + word(argument), {}, lambda key: held[POOL].get(key[1])
+    )
+    counted = {(POOL, at)} if pushes else set()
+    return Explainer(call, preimages, held, counted).access((POOL, first + offset)), call
+
+
+def key_for(access: Access, owner: bytes, length: int | None) -> Key | None:
+    at, _, _ = checkpoints(owner)
+    call = call_of(owner, POOL, b"\0\0\0\1", {}, lambda key: length if key[1] == at else None)
+    return access.key(call)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("length", [4, 7])
+def test_the_last_element_of_somebodys_array_is_that_of_anybodys(size: int, length: int) -> None:
+    for member in range(size):
+        access, call = explained(ALICE, length, (length - 1) * size + member)
+        _, first, _ = checkpoints(ALICE)
+        assert access.key(call) == (POOL, first + (length - 1) * size + member)
+        assert access.general
+        _, others, _ = checkpoints(BOB)
+        assert key_for(access, BOB, 20) == (POOL, others + 19 * size + member)
+        assert key_for(access, BOB, 1) == (POOL, others + member)
+        assert key_for(access, BOB, 0) is None  # there is none
+        assert key_for(access, BOB, None) is None
+
+
+def test_what_is_pushed_lies_behind_the_last_element() -> None:
+    _, others, _ = checkpoints(BOB)
+    for length in (1, 5):
+        access, _ = explained(ALICE, length, length, pushes=True)
+        assert key_for(access, BOB, 0) == (POOL, others)
+        assert key_for(access, BOB, 3) == (POOL, others + 3)
+
+
+def test_the_first_of_all_is_pushed_where_nothing_was() -> None:
+    access, _ = explained(ALICE, 0, 0, pushes=True)
+    _, others, _ = checkpoints(BOB)
+    assert key_for(access, BOB, 6) == (POOL, others + 6)
+
+
+def test_what_is_amid_somebodys_array_is_told_from_its_ends() -> None:
+    assert explained(ALICE, 9, 3)[0].is_amid
+    assert not explained(ALICE, 9, 8)[0].is_amid
+    assert not explained(ALICE, 9, 9, pushes=True)[0].is_amid
+
+
+def test_a_list_of_the_contract_itself_is_recognised_without_its_hash() -> None:
+    """``claims.push(...)``: the compiler has hashed the position."""
+    first = int.from_bytes(keccak(word(5)), "big")
+    held = {POOL: {5: 3, first + 3: 0}}
+    call = call_of(ALICE, POOL, b"\0\0\0\1", {}, lambda key: held[key[0]][key[1]])
+    access = Explainer(call, {}, held, {(POOL, 5)}).access((POOL, first + 3))
+
+    assert access.key(call.holding(lambda key: 11)) == (POOL, first + 11)
+
+
+def test_what_stands_in_a_list_of_the_contract_itself_is_nobodys() -> None:
+    """``markets[2]``: others may look for something else there."""
+    first = int.from_bytes(keccak(word(5)), "big")
+    call = call_of(ALICE, POOL, b"\0\0\0\1", {})
+    access = Explainer(call, {}).access((POOL, first + 2))
+
+    assert access.key(call_of(BOB, TOKEN, b"\0\0\0\1", {})) == (TOKEN, first + 2)
+    assert not access.is_amid
+    assert not access.general

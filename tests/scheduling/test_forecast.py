@@ -82,6 +82,12 @@ class Mappings:
             self.preimages[at] = preimage
         return int.from_bytes(at, "big")
 
+    def element(self, array: int, index: int) -> int:
+        """Of an array of words, whose length is at the slot ``array``."""
+        first = keccak(word(array))
+        self.preimages[first] = word(array)
+        return int.from_bytes(first, "big") + index
+
 
 def touched(
     *,
@@ -482,6 +488,53 @@ def test_a_counter_gives_the_next_number_and_the_one_after() -> None:
 
     assert slots(first.writes) == {(POOL, 2), (POOL, claim(41))}
     assert slots(second.writes) == {(POOL, 2), (POOL, claim(42))}
+
+
+VOTE = b"\x56\x78\x13\x88"
+
+
+def voted(voter: bytes, length: int, *searched: int) -> Speculation:
+    """``checkpoints[voter]``, searched for the votes at a past block."""
+    m = Mappings()
+    array = m.slot(8, voter)
+    read = {(TOKEN, array), *((TOKEN, m.element(array, index)) for index in searched)}
+    written = {(POOL, m.slot(3, voter))}
+    speculation = touched(reads=read, writes=written, mappings=m)
+    speculation.observations.slots[TOKEN][array] = length
+    return speculation
+
+
+def test_where_an_array_is_searched_is_no_surprise_and_its_end_is_expected() -> None:
+    forecaster = Forecaster()
+    for number in range(60):
+        transaction = call(number % 8, POOL, VOTE, TOKEN)
+        forecaster.forecast(0, transaction, PEOPLE[number % 8])
+        run = voted(PEOPLE[number % 8], 100, 99, number, 97 - number)
+        forecaster.learn(transaction, PEOPLE[number % 8], run)
+
+    m = Mappings()
+    array = m.slot(8, ALICE)
+    forecaster.begin(Holding({TOKEN: {array: 7}}))
+    forecast = forecaster.forecast(0, call(0, POOL, VOTE, TOKEN), ALICE)
+    assert held(forecaster) < 8
+    assert not forecast.teaches
+    assert slots(forecast.reads) == {
+        (POOL, m.slot(3, ALICE)),
+        (TOKEN, array),
+        (TOKEN, m.element(array, 6)),
+    }
+
+
+def test_what_was_amid_an_array_is_expected_where_it_made_a_call_run_again() -> None:
+    forecaster = Forecaster()
+    for index in (3, 5):
+        forecaster.learn(call(0, POOL, VOTE, TOKEN), ALICE, voted(ALICE, 9, 8, index))
+    forecaster.learn(call(0, POOL, VOTE, TOKEN), ALICE, voted(ALICE, 9, 8, 4), conflicted=True)
+
+    m = Mappings()
+    reads = forecaster.forecast(0, call(0, POOL, VOTE, TOKEN), ALICE).reads
+    found = {i for i in range(9) if (TOKEN, m.element(m.slot(8, ALICE), i)) in reads}
+    assert found == {4}  # nothing is known of the length there
 
 
 def test_the_next_block_counts_from_its_own_state() -> None:
@@ -943,9 +996,12 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, bytes, Speculation]]:
             st.builds(m.slot, st.integers(0, 5), values),
             st.builds(m.slot, st.integers(0, 5), values, st.just(PEOPLE[sender])),
         )
+        arrays = st.builds(m.slot, st.integers(0, 5), values)
+        elements = st.builds(m.element, arrays, st.integers(0, 9))
         keys = st.sets(st.tuples(accounts, pool), max_size=5)
+        changes = st.sets(st.tuples(accounts, st.one_of(pool, elements)), max_size=5)
         speculation = touched(
-            reads=draw(keys), writes=draw(keys), mappings=m, success=draw(st.booleans())
+            reads=draw(keys), writes=draw(changes), mappings=m, success=draw(st.booleans())
         )
         if draw(st.booleans()):
             speculation.preimages = None
@@ -998,73 +1054,96 @@ class Genesis(AccountSource):
         return 0
 
 
-@pytest.fixture
-def lane() -> Speculator:
-    context = ExecutionContext(
-        coinbase=b"\xfe" * 20,
-        timestamp=1_700_000_000,
-        block_number=1,
-        difficulty=0,
-        mix_hash=ZERO_HASH32,
-        gas_limit=10**9,
-        prev_hashes=(),
-        chain_id=CHAIN_ID,
-        base_fee_per_gas=10**6,
-        excess_blob_gas=0,
-    )
-    state_class = speculative_state(CancunVM.get_state_class())
-    return Speculator(state_class, context, FlatState(Genesis()), last=100)
+class Contract:
+    """One on a state of its own; its owner is the first of `PEOPLE`."""
 
+    def __init__(self, name: str, *arguments: Any, translate: bool = True) -> None:
+        context = ExecutionContext(
+            coinbase=b"\xfe" * 20,
+            timestamp=1_700_000_000,
+            block_number=1,
+            difficulty=0,
+            mix_hash=ZERO_HASH32,
+            gas_limit=10**9,
+            prev_hashes=(),
+            chain_id=CHAIN_ID,
+            base_fee_per_gas=10**6,
+            excess_blob_gas=0,
+        )
+        state_class = speculative_state(CancunVM.get_state_class(), translate)
+        self.state = FlatState(Genesis())
+        self._lane = Speculator(state_class, context, self.state, last=100)
+        self._artifact = artifacts.load(name)
+        self._nonces = dict.fromkeys(range(len(PEOPLE)), 0)
+        self._runs = 0
+        creation = self._artifact.creation_data(arguments)
+        created = self.run(self._signed(0, CREATE_CONTRACT_ADDRESS, creation, 5_000_000)).outcome
+        assert created is not None and created.create_address is not None
+        self._address = created.create_address
 
-def test_transfers_of_a_real_token_are_forecast_to_the_last_key(lane: Speculator) -> None:
-    stablecoin = artifacts.load("Stablecoin")
-    nonces = dict.fromkeys(range(len(PEOPLE)), 0)
-    count = iter(range(100))
-
-    def transaction(sender: int, to: bytes, data: bytes, gas: int = 200_000) -> Any:
-        nonces[sender] += 1
+    def _signed(self, sender: int, to: bytes, data: bytes, gas: int) -> Any:
+        self._nonces[sender] += 1
         unsigned = BUILDER.create_unsigned_transaction(
-            nonce=nonces[sender] - 1, gas_price=10**9, gas=gas, to=to, value=0, data=data
+            nonce=self._nonces[sender] - 1, gas_price=10**9, gas=gas, to=to, value=0, data=data
         )
         return unsigned.as_signed_transaction(SIGNERS[sender], chain_id=CHAIN_ID)
 
-    def run(signed: Any) -> Speculation:
-        speculation = lane.run(next(count), signed)
+    def call(self, sender: int, function: str, *arguments: Any, gas: int = 200_000) -> Any:
+        data = self._artifact.functions[function].encode(arguments)
+        return self._signed(sender, self._address, data, gas)
+
+    def run(self, signed: Any) -> Speculation:
+        speculation = self._lane.run(self._runs, signed)
+        self._runs += 1
         assert speculation.outcome is not None
         assert speculation.outcome.is_success
         return speculation
 
-    def invoke(sender: int, function: str, *arguments: Any) -> Any:
-        return transaction(sender, token, stablecoin.functions[function].encode(arguments))
 
-    creation = stablecoin.creation_data(("Dollar", "USD", 18))
-    created = run(transaction(0, CREATE_CONTRACT_ADDRESS, creation, gas=5_000_000)).outcome
-    assert created is not None and created.create_address is not None
-    token = created.create_address
-    mint = stablecoin.functions["mintBatch"].encode((tuple(PEOPLE), 10**20))
-    run(transaction(0, token, mint, gas=1_000_000))
+def test_transfers_of_a_real_token_are_forecast_to_the_last_key() -> None:
+    token = Contract("Stablecoin", "Dollar", "USD", 18)
+    token.run(token.call(0, "mintBatch", tuple(PEOPLE), 10**20, gas=1_000_000))
 
     forecaster = Forecaster()
     for teaching in (
-        invoke(0, "transfer", BOB, 5),
-        invoke(1, "approve", CAROL, 10**18),
-        invoke(2, "transferFrom", BOB, DAVE, 7),
+        token.call(0, "transfer", BOB, 5),
+        token.call(1, "approve", CAROL, 10**18),
+        token.call(2, "transferFrom", BOB, DAVE, 7),
     ):
-        forecaster.learn(teaching, teaching.sender, run(teaching))
+        forecaster.learn(teaching, teaching.sender, token.run(teaching))
 
     block = [
-        invoke(3, "transfer", PEOPLE[4], 1),
-        invoke(5, "approve", PEOPLE[6], 10**18),
-        invoke(6, "transferFrom", PEOPLE[5], PEOPLE[7], 3),
-        invoke(4, "transfer", PEOPLE[3], 1),
-        invoke(2, "transferFrom", BOB, ALICE, 8),
+        token.call(3, "transfer", PEOPLE[4], 1),
+        token.call(5, "approve", PEOPLE[6], 10**18),
+        token.call(6, "transferFrom", PEOPLE[5], PEOPLE[7], 3),
+        token.call(4, "transfer", PEOPLE[3], 1),
+        token.call(2, "transferFrom", BOB, ALICE, 8),
     ]
     forecasts = [forecaster.forecast(i, t, t.sender) for i, t in enumerate(block)]
     for signed, forecast in zip(block, forecasts, strict=True):
-        speculation = run(signed)
+        speculation = token.run(signed)
         observed, wrote = speculation.observations.slots, speculation.effects.slots
         assert slots(forecast.reads) == {(a, s) for a, known in observed.items() for s in known}
         assert slots(forecast.writes) == {(a, s) for a, known in wrote.items() for s in known}
         assert speculation.outcome is not None
         assert forecast.gas - 21_000 == pytest.approx(speculation.outcome.gas_used, rel=0.05)
     assert sorted(plan(forecasts, 3)) == [[0, 3], [1, 2], [4]]
+
+
+@pytest.mark.parametrize("translate", [False, True])
+def test_the_checkpoints_of_a_real_token_are_forecast_to_the_last_key(translate: bool) -> None:
+    """``_votes[account].push(...)``, later in the block ``_votes[account][length - 1]``."""
+    token = Contract("VoteToken", "Votes", "VOTE", translate=translate)
+    token.run(token.call(0, "mintBatch", tuple(PEOPLE), 10**20, gas=2_000_000))
+
+    forecaster = Forecaster()
+    for teaching in (token.call(0, "delegate", BOB), token.call(2, "delegate", BOB)):
+        forecaster.learn(teaching, teaching.sender, token.run(teaching))
+
+    forecaster.begin(token.state)
+    for teaching in (token.call(3, "delegate", PEOPLE[4]), token.call(5, "delegate", PEOPLE[4])):
+        forecast = forecaster.forecast(0, teaching, teaching.sender)
+        speculation = token.run(teaching)
+        observed, wrote = speculation.observations.slots, speculation.effects.slots
+        assert slots(forecast.reads) >= {(a, s) for a, known in observed.items() for s in known}
+        assert slots(forecast.writes) >= {(a, s) for a, known in wrote.items() for s in known}
