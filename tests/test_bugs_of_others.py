@@ -409,8 +409,8 @@ def test_serial_fallback_costing_twice_is_bounded() -> None:
 
     Twenty contracts that nobody would think related all call one counter.
 
-    Shown by ``pass`` for the call of ``self._forecasts.learn`` in `_Flow._learn` (block.py): the
-    second block conflicts as the first did, 19 re-executions instead of none.
+    Shown by ``pass`` for the call of ``forecasts.learn`` in `Underway.learn` (block/underway.py):
+    the second block conflicts as the first did, 19 re-executions instead of none.
     """
     rules = fork("shanghai")
     calling = assemble(0, 0, 0, 0, 0, CONTRACTS["counter"], "GAS", "CALL", 0, "SSTORE")
@@ -433,8 +433,8 @@ def test_serial_fallback_costing_twice_is_bounded_within_the_block(
 ) -> None:
     """Sei, where nothing is learned: speculation that keeps failing is called off.
 
-    Shown by ``pass`` for ``self._session.cancel()`` in `_Flow._give_up` (block.py): all of the 100
-    transactions but the first run twice.
+    Shown by ``pass`` for ``session.cancel()`` in `InOrder._give_up` (block/order.py): all of the
+    100 transactions but the first run twice.
     """
     called_off = threading.Event()
     cancel, run = ThreadSession.cancel, Speculator.run

@@ -40,7 +40,7 @@ from eth.db.backends.base import BaseAtomicDB
 from eth.exceptions import HeaderNotFound
 
 from parallel_evm import BlockReport, ParallelConfig, close, parallelize
-from parallel_evm.block import _Flow
+from parallel_evm.block.flow import _Flow
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.workers import wire, worker
 from parallel_evm.workers.process import ProcessPool, ProcessSession

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parallel_evm import BlockReport, block
+from parallel_evm import BlockReport
+from parallel_evm.block.patience import Patience
 from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.state.keys import StateKey
 from parallel_evm.workers.local import ThreadSession
@@ -84,7 +85,7 @@ def test_random_blocks_by_an_impatient_coordinator(
 
     monkeypatch.setattr(ProcessSession, "overtaken", noted)
     monkeypatch.setattr(
-        block._Flow, "_patience", lambda self, *_: chance.choice((0.0, 0.0, 0.0003, inf))
+        Patience, "seconds", lambda self, *_: chance.choice((0.0, 0.0, 0.0003, inf))
     )
     reports: list[BlockReport] = []
     chain_class = parallel(
@@ -107,14 +108,12 @@ def test_random_blocks_by_an_impatient_coordinator(
 
 @given(misses=st.lists(st.booleans(), max_size=40))
 def test_whoever_is_late_again_and_again_is_waited_for_ever_less(misses: list[bool]) -> None:
-    flow = block._Flow.__new__(block._Flow)
-    flow._costs, flow._misses = None, 0
-    assert flow._patience(0) == inf
-    flow._costs = Costs([0.001], burden=0.0, freight=0.0)
-    first = before = flow._patience(0)
+    assert Patience(None).seconds(0) == inf
+    patience = Patience(Costs([0.001], burden=0.0, freight=0.0))
+    first = before = patience.seconds(0)
     assert 0.001 < first < 0.01
     for missed in misses:
-        flow._note_wait(missed)
-        now = flow._patience(0)
+        patience.note(missed)
+        now = patience.seconds(0)
         assert 0 < now <= before if missed else before <= now <= first
         before = now

@@ -18,7 +18,10 @@ import pytest
 from eth_utils.exceptions import ValidationError
 from hypothesis import HealthCheck, given, settings
 
-from parallel_evm import BlockReport, block, close
+from parallel_evm import BlockReport, close
+from parallel_evm.block import flow
+from parallel_evm.block.layout import Planner
+from parallel_evm.block.whole import OwnLane
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.independence import Hope
@@ -206,14 +209,15 @@ def steps(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
     """Counts calls of these steps of a block."""
     counts: Counter[str] = Counter()
     for name in names:
-        step = getattr(block._Flow, name)
+        step = getattr(flow, name)
 
-        def counted(self: Any, *arguments: Any, name: str = name, step: Any = step) -> Any:
-            found = step(self, *arguments)
-            counts[f"{name} in vain" if found in (None, False) else name] += 1
+        def counted(*arguments: Any, name: str = name, step: Any = step) -> Any:
+            found = step(*arguments)
+            in_vain = found is None or (isinstance(found, OwnLane) and found.cut_short)
+            counts[f"{name} in vain" if in_vain else name] += 1
             return found
 
-        monkeypatch.setattr(block._Flow, name, counted)
+        monkeypatch.setattr(flow, name, counted)
     return counts
 
 
@@ -221,13 +225,13 @@ def steps(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
 def test_a_block_that_runs_out_of_gas_half_way(
     monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    counts = steps(monkeypatch, "_independent_lanes")
+    counts = steps(monkeypatch, "independent_lanes")
     reports: list[BlockReport] = []
     burning = [Act(sender, CONTRACTS["burner"], gas=400_000) for sender in range(4)]
     # There is gas for two; before and after the third are transactions that would do.
     acts = [*burning[:2], Act(5, GHOST), burning[2], Act(6, GHOST)]
     hold(scene(*acts, gas_limit=1_000_000), chain_of(reports, backend, [0, 1, 1, 0, 1]), reports)
-    assert counts == {"_independent_lanes": 1}
+    assert counts == {"independent_lanes": 1}
     assert reports == []
 
 
@@ -264,7 +268,7 @@ def test_a_transaction_that_is_refused_in_any_place(
     monkeypatch: pytest.MonkeyPatch, backend: str, spoilt: str
 ) -> None:
     """With ``auto``, some of these places are in the lane of the coordinator."""
-    counts = steps(monkeypatch, "_run_own_lane", "_independent_lanes")
+    counts = steps(monkeypatch, "run_own_lane", "independent_lanes")
     reports: list[BlockReport] = []
     chain_class = chain_of(reports, backend)
     for place in range(len(APART)):
@@ -272,9 +276,9 @@ def test_a_transaction_that_is_refused_in_any_place(
         acts[place] = replace(acts[place], spoilt=spoilt)
         hold(scene(*acts), chain_class, reports)
     assert reports == []
-    assert counts["_independent_lanes in vain"] == len(APART)
-    assert counts["_run_own_lane"] > 0
-    assert (counts["_run_own_lane in vain"] > 0) == (backend == "auto")
+    assert counts["independent_lanes in vain"] == len(APART)
+    assert counts["run_own_lane"] > 0
+    assert (counts["run_own_lane in vain"] > 0) == (backend == "auto")
 
 
 #
@@ -481,15 +485,15 @@ def test_whoever_waits_in_vain_gives_up_hope(
     monkeypatch.setattr(
         Bound, "costs", lambda self, sent, whole=False: Costs([0.01] * len(sent), 0.0, 0.0)
     )
-    counts = steps(monkeypatch, "_independent_lanes")
+    counts = steps(monkeypatch, "independent_lanes")
     reports: list[BlockReport] = []
     chain_class = parallel(fork(FORK).chain_class, reports, lanes=[0, 1, 2], backend="auto")
     engine_of(chain_class)._hope.note_conflicts(0)
     acts = tuple(Act(sender, GHOST, value=1) for sender in range(6))
     hold(Play(FORK, COINBASE, (acts,) * 3), chain_class, reports)
     assert not any(report.whole_lanes for report in reports)
-    assert counts["_independent_lanes"] == 0
-    assert 0 < counts["_independent_lanes in vain"] < len(reports) - 1
+    assert counts["independent_lanes"] == 0
+    assert 0 < counts["independent_lanes in vain"] < len(reports) - 1
 
 
 @pytest.mark.parametrize("backend", ["thread", "process"])
@@ -499,12 +503,12 @@ def test_a_lane_with_linear_values_is_no_whole(backend: str) -> None:
     chain_class = chain_of(reports, backend, lanes=[0, 1])
     engine = engine_of(chain_class)
 
-    def hot(self: Any, forecasts: Sequence[Any]) -> list[Task]:
+    def hot(self: Any, forecasts: Sequence[Any], plan: Any) -> list[Task]:
         key = (CONTRACTS["counter"], 0)
         return [Task(None, frozenset(), True, {key: False}) for _ in forecasts]
 
     with (
-        mock.patch.object(block._Flow, "_tasks", hot),
+        mock.patch.object(Planner, "_tasks", hot),
         mock.patch.object(engine, "_hot_slots", None),
     ):
         mined([Act(0, CONTRACTS["counter"]), Act(1, CONTRACTS["branch"])], chain_class)

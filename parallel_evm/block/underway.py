@@ -1,0 +1,123 @@
+"""A block underway: what the steps of its execution share.
+
+Responsible for: the parts that several steps use, and for what becomes of a transaction that is
+done: its receipt, its trail, what is learned from it.
+Talks to: `receipts`, `trails`, the committed state, forecasts.
+Never: runs, judges or decides anything.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from eth.abc import BlockHeaderAPI
+
+from parallel_evm.merkle.account_db import MerkleState
+from parallel_evm.receipts import Ledger
+from parallel_evm.scheduling.hot import HotSlotBook
+from parallel_evm.scheduling.independence import Hope
+from parallel_evm.scheduling.pace import Way
+from parallel_evm.speculation.result import Speculation
+from parallel_evm.state.source import Source
+from parallel_evm.trails import Trail
+from parallel_evm.workers.local import SerialSession
+from parallel_evm.workers.session import BlockJob, Session
+
+
+class Forecasts(Protocol):
+    """What a block needs of `scheduling.forecast.Forecaster`."""
+
+    def begin(self, before: Source) -> None: ...
+
+    def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Any: ...
+
+    def learn(
+        self,
+        transaction: Any,
+        sender: bytes | None,
+        speculation: Speculation,
+        conflicted: bool = False,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """The means by which a chain's blocks are laid out, and what they have learned so far."""
+
+    forecasts: Forecasts | None
+    """None where nobody speculates."""
+    hot_slots: HotSlotBook | None
+    """None: every slot orders those who write it."""
+    lanes: bool = True
+    """False: what is expected to conflict may run apart."""
+    overlap: bool = True
+    """False: nothing is judged before all speculations are there."""
+    hope: Hope | None = None
+    """None: lanes are never taken over as wholes."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Wall seconds by phase."""
+
+    started: float = field(default_factory=time.perf_counter)
+    senders: float = 0.0
+    forecast: float = 0.0
+    speculate: float = 0.0
+    roots: float = 0.0
+
+
+class Underway:
+    """One block, its transactions by index."""
+
+    def __init__(
+        self,
+        vm: Any,
+        job: BlockJob,
+        base_header: BlockHeaderAPI,
+        session: Session,
+        scheduling: Scheduling,
+        way: Way | None,
+        clock: Clock,
+    ) -> None:
+        """``way``: None where this process runs nothing but what has to run again."""
+        self.vm = vm
+        self.job = job
+        self.transactions = job.transactions
+        self.session = session
+        self.scheduling = scheduling
+        self.way = way
+        self.clock = clock
+        self.committed: MerkleState = vm.state._account_db
+        self.ledger = Ledger(vm, job.transactions, base_header)
+        self.trails = [Trail() for _ in job.transactions]
+        self.senders: list[bytes | None] = [
+            vars(transaction).get("sender") for transaction in job.transactions
+        ]
+        """As far as they are known."""
+        self.is_alone = isinstance(session, SerialSession)
+        """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with
+        a state root.)"""
+        self.runs_all = self.is_alone or way is Way.ASSISTED
+        """Does nobody speculate?"""
+
+    def enter(self, speculation: Speculation) -> None:
+        """A transaction is done, and what it wrote is part of the committed state."""
+        index = speculation.index
+        assert speculation.outcome is not None
+        self.ledger.enter(self.transactions[index], speculation.outcome)
+        self.committed.witness(speculation.observations)
+        if speculation.traces is not None:
+            self.committed.resume(speculation.traces, speculation.effects.increments)
+        self.learn(index, speculation)
+        self.trails[index].end(speculation)
+
+    def learn(self, index: int, speculation: Speculation) -> None:
+        """Let forecasts profit from what it touched."""
+        forecasts = self.scheduling.forecasts
+        if forecasts is not None:
+            conflicted = bool(self.trails[index].conflicts)
+            sender = self.senders[index]
+            forecasts.learn(self.transactions[index], sender, speculation, conflicted)
