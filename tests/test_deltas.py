@@ -28,6 +28,7 @@ from tests.strategies import (
     account,
     assemble,
     hold,
+    mostly_slow,
     parallel,
     plays,
     words,
@@ -85,7 +86,7 @@ def tried(examples: int) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", LINEAR_FORKS)
+@pytest.mark.parametrize("name", mostly_slow(LINEAR_FORKS, LINEAR_FORKS[0], "prague"))
 def test_random_blocks_with_every_slot_linear(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = bold(name, reports, misled=1, workers=3)
@@ -199,7 +200,7 @@ def test_one_who_looks_runs_again_and_disturbs_nobody() -> None:
         pytest.param(7, [(TAKE, 7), (PUT, 7), (TAKE, 7), (PUT, 7)], id="refunds for clearing"),
     ],
 )
-@pytest.mark.parametrize("name", ["london", "cancun"])
+@pytest.mark.parametrize("name", mostly_slow(["london", "cancun"], "cancun"))
 def test_intervals_that_do_not_hold_are_noticed(
     name: str, pot: int, calls: list[tuple[int, int]]
 ) -> None:
@@ -207,7 +208,7 @@ def test_intervals_that_do_not_hold_are_noticed(
         drama(*calls, *calls[:2], pot=pot, lanes=lanes, name=name)
 
 
-@pytest.mark.parametrize("name", ["london", "shanghai", "cancun"])
+@pytest.mark.parametrize("name", mostly_slow(["london", "shanghai", "cancun"], "cancun"))
 def test_a_pot_that_is_destroyed_in_between(name: str) -> None:
     for pot in (0, 7):
         calls = [(PUT, 2), (KILL, 0), (PUT, 2), (LOOK, 0), (TAKE, 1), (PUT, 3)]

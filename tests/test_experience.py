@@ -26,6 +26,14 @@ def scene() -> Workload:
     return build("insurance", transactions=60, blocks=3)
 
 
+@pytest.fixture(scope="module")
+def experienced(scene: Workload) -> Any:
+    reports: list[BlockReport] = []
+    chain = chain_class(scene, reports)
+    run(scene, chain, reports)
+    return chain
+
+
 def chain_class(scene: Workload, reports: list[BlockReport], **options: Any) -> Any:
     settings: dict[str, Any] = {"workers": 2, "backend": "thread", "min_transactions": 1, **options}
     return parallelize(
@@ -93,11 +101,9 @@ def test_another_ones_experience_makes_no_block_wrong(scene: Workload, tmp_path:
     ],
 )
 def test_a_damaged_file_is_refused_and_nothing_forgotten(
-    scene: Workload, tmp_path: Path, content: bytes, complaint: str
+    experienced: Any, tmp_path: Path, content: bytes, complaint: str
 ) -> None:
-    reports: list[BlockReport] = []
-    chain = chain_class(scene, reports)
-    run(scene, chain, reports)
+    chain = experienced
     known = chain.vm_configuration[0][1].parallel_engine.forecaster()
     file = tmp_path / "damaged.json"
     file.write_bytes(content)

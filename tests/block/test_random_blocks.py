@@ -55,9 +55,7 @@ def tried(examples: int) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    "name", mostly_slow(PARALLEL_FORKS, "byzantium", "berlin", "london", "prague")
-)
+@pytest.mark.parametrize("name", mostly_slow(PARALLEL_FORKS, "byzantium", "prague"))
 def test_random_blocks_in_lanes_at_random(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=1, workers=3)
@@ -73,7 +71,7 @@ def test_random_blocks_in_lanes_at_random(name: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["serial", "thread"])
-@pytest.mark.parametrize("name", ["byzantium", "london", "prague"])
+@pytest.mark.parametrize("name", mostly_slow(["byzantium", "london", "prague"], "prague"))
 def test_random_blocks_by_one_worker(name: str, backend: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, backend=backend, workers=1)
@@ -108,7 +106,9 @@ def test_random_blocks_in_processes(backend: str, workers: int) -> None:
     assert backend == "process" or any(t.attempts == 1 for t in mine)
 
 
-@pytest.mark.parametrize("name", ["byzantium", "berlin", "shanghai", "prague"])
+@pytest.mark.parametrize(
+    "name", mostly_slow(["byzantium", "berlin", "shanghai", "prague"], "byzantium", "prague")
+)
 def test_blocks_with_a_transaction_that_is_refused(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(name).chain_class, reports, misled=3)

@@ -52,6 +52,8 @@ from tests.strategies import (
 )
 
 DIRECT_FORKS = since("byzantium")
+OFTEN = ("byzantium", "berlin", "london", "prague")
+"""Forks that change most are enough for every day."""
 PLAIN = b"\x0f" * 20
 GHOST = b"\xaa" * 20
 EMPTY = b"\xbb" * 20
@@ -339,9 +341,7 @@ CALLED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", mostly_slow(DIRECT_FORKS, "byzantium", "berlin", "london", "prague")
-)
+@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, "byzantium", "prague"))
 def test_calls_of_every_kind_of_account_by_every_type(name: str) -> None:
     author = Author(name)
     for to in CALLED.values():
@@ -360,7 +360,7 @@ def test_calls_of_every_kind_of_account_by_every_type(name: str) -> None:
                 assert pair.direct_runs == 1
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, *OFTEN))
 @pytest.mark.parametrize("coinbase", ["sender", "recipient", "ripemd", "contract", "ghost"])
 @pytest.mark.parametrize("value", [0, 1])
 def test_coinbases(name: str, coinbase: str, value: int) -> None:
@@ -400,7 +400,7 @@ def test_a_transfer_observes_no_more_than_it_must() -> None:
     }
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, *OFTEN))
 def test_creations(name: str) -> None:
     runtime = assemble("CALLER", 0, "SSTORE")
     codes = {
@@ -451,7 +451,7 @@ def test_collisions(name: str) -> None:
         assert_equal(theirs, ours)
 
 
-@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, *OFTEN))
 @given(drawn=st.lists(transactions(), max_size=6))
 @settings(max_examples=20, deadline=None)
 def test_gas_for_data_is_py_evms_whatever_was_asked_before(name: str, drawn: list[Any]) -> None:

@@ -25,6 +25,7 @@ from parallel_evm.translator.cache import Cache, folder_of, identity
 from parallel_evm.translator.program import FREE_TRACES
 from parallel_evm.translator.trace import Trace
 from parallel_evm.workloads import build
+from tests.strategies import mostly_slow
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
 
@@ -191,7 +192,9 @@ def check_cold_and_loaded(lab: Any, process: Callable[..., Process], fork: str, 
     assert second.twins.translated - second.made > 0.5 * first.made
 
 
-@pytest.mark.parametrize("fork", ("frontier", "byzantium", "istanbul", "london", "prague"))
+@pytest.mark.parametrize(
+    "fork", mostly_slow(("frontier", "byzantium", "istanbul", "london", "prague"), "prague")
+)
 def test_random_programs_cold_and_loaded(
     lab: Any, process: Callable[..., Process], fork: str
 ) -> None:
@@ -507,7 +510,7 @@ def import_blocks(
                 cache_module.cache_at(str(cached)).save(5.0, last=True)
 
 
-@pytest.mark.parametrize("backend", ("serial", "thread", "process"))
+@pytest.mark.parametrize("backend", mostly_slow(("serial", "thread", "process"), "process"))
 def test_chains_keep_and_use_translations(
     tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

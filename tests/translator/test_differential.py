@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from parallel_evm.conformance.programs import Programs, Rules
+from tests.strategies import mostly_slow
 from tests.translator.conftest import FORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
@@ -64,7 +65,7 @@ def compare_repeated(lab: Any, fork: str, seed: int) -> int:
     return int(twins.translated)
 
 
-@pytest.mark.parametrize("fork", FORKS)
+@pytest.mark.parametrize("fork", mostly_slow(FORKS, "frontier", "istanbul", "prague"))
 def test_random_places(lab: Any, fork: str) -> None:
     assert sum(compare_repeated(lab, fork, seed) for seed in range(6)) > 10
 
@@ -111,7 +112,7 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("fork", ("frontier", "istanbul", "cancun"))
+@pytest.mark.parametrize("fork", mostly_slow(("frontier", "istanbul", "cancun"), "cancun"))
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_gas_limit(lab: Any, fork: str, name: str) -> None:
     """Out of gas at every instruction, and everywhere between."""

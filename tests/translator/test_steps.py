@@ -37,7 +37,7 @@ def steps_run(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     yield ran
 
 
-@pytest.mark.parametrize("fork", mostly_slow(FORKS, "frontier", "istanbul", "cancun", "prague"))
+@pytest.mark.parametrize("fork", mostly_slow(FORKS, "frontier", "prague"))
 def test_random_programs(lab: Any, fork: str, steps_run: list[int]) -> None:
     twins = lab.Twins(fork, NEVER)
     for seed in range(25):
@@ -60,7 +60,9 @@ def test_random_programs(lab: Any, fork: str, steps_run: list[int]) -> None:
     assert steps_run
 
 
-@pytest.mark.parametrize("fork", ("frontier", "istanbul", "berlin", "prague"))
+@pytest.mark.parametrize(
+    "fork", mostly_slow(("frontier", "istanbul", "berlin", "prague"), "frontier", "prague")
+)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_gas_limit(lab: Any, fork: str, name: str, steps_run: list[int]) -> None:
     """Out of gas at every instruction, and everywhere between."""

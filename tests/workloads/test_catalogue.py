@@ -9,6 +9,7 @@ from eth.chains.base import MiningChain
 
 from parallel_evm.workloads import Workload, artifacts, build, names
 from parallel_evm.workloads.forks import FORKS, fork, since
+from tests.strategies import mostly_slow
 
 SMALL = {"transactions": 20, "accounts": 8}
 
@@ -37,7 +38,7 @@ def test_the_names() -> None:
     )
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", mostly_slow(names(), "transfers", "mixed"))
 def test_every_transaction_succeeds(name: str, small: Any, execute: Any) -> None:
     workload = small(name)
     assert [len(block) for block in workload.blocks] == [20, 20]
@@ -78,7 +79,7 @@ def test_contracts_run_on_every_fork_since_london(name: str, fork_name: str, exe
     assert errors(run) == []
 
 
-@pytest.mark.parametrize("fork_name", FORKS)
+@pytest.mark.parametrize("fork_name", mostly_slow(FORKS, FORKS[0], FORKS[-1]))
 def test_transfers_run_and_import_on_every_fork(fork_name: str, execute: Any) -> None:
     workload = build("transfers", **SMALL, blocks=2, fork=fork_name)
     assert workload.chain_class.vm_configuration[0][1] is fork(fork_name).vm_class
@@ -87,7 +88,7 @@ def test_transfers_run_and_import_on_every_fork(fork_name: str, execute: Any) ->
         assert importer.import_block(block).imported_block.hash == block.hash
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", mostly_slow(names(), "erc20", "mixed"))
 def test_the_seed_determines_everything(name: str, small: Any) -> None:
     first = small(name)
     parameters = {**SMALL, "blocks": 2, "hot_ratio": 0.3}
