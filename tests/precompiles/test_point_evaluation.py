@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -13,7 +14,12 @@ import ckzg
 import pytest
 from eth.precompiles import point_evaluation as stock
 from eth.vm.forks import CancunVM
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from py_arkworks_bls12381 import G1Point, Scalar
 
+from parallel_evm.precompiles import point_evaluation
+from parallel_evm.precompiles.kzg import holds
 from parallel_evm.precompiles.point_evaluation import loaded_once
 from tests.precompiles.outcomes import address, fast_table, hold, run, stock_table
 from tests.precompiles.points import word
@@ -31,6 +37,20 @@ def tau() -> bytes:
     lines = Path(stock.TRUSTED_SETUP_PATH).read_text().split()
     in_lagrange_form, of_g2 = int(lines[0]), int(lines[1])
     return bytes.fromhex(lines[2 + in_lagrange_form + of_g2 + 1])
+
+
+def off_the_subgroup() -> bytes:
+    """A point of the curve all the same."""
+    for x in range(1, 100):
+        with contextlib.suppress(ValueError):
+            point = G1Point.from_compressed_bytes_unchecked(b"\x80" + x.to_bytes(47, "big"))
+            if not point.is_in_subgroup():
+                return bytes(point.to_compressed_bytes())
+    raise AssertionError("nearly all of them are")
+
+
+def negated(point: bytes) -> bytes:
+    return bytes([point[0] ^ 0x20]) + point[1:]
 
 
 def encoded(commitment: bytes, z: int, y: int, proof: bytes) -> bytes:
@@ -51,6 +71,22 @@ PROVEN = [
     encoded(tau(), 77, 77, GENERATOR),
     encoded(tau(), ORDER - 1, ORDER - 1, GENERATOR),
 ]
+
+
+@pytest.fixture
+def _never_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any) -> None:
+        raise AssertionError("the setup is loaded")
+
+    monkeypatch.setattr(point_evaluation, "loaded_once", refused)
+
+
+@pytest.mark.usefixtures("_never_loaded")
+@pytest.mark.parametrize("data", PROVEN)
+def test_proofs_that_hold_take_no_setup(data: bytes) -> None:
+    outcome = run(CancunVM, fast_table(CancunVM), 10, data, 50_000)
+    assert (outcome.error, outcome.gas_left) == (None, 0)
+    assert outcome.output[-32:] == word(ORDER)
 
 
 @pytest.mark.slow
@@ -89,11 +125,48 @@ def test_nothing_to_verify(data: bytes) -> None:
         encoded(bytes(48), 5, 0, INFINITY),
         encoded(b"\xff" * 48, 5, 0, INFINITY),
         encoded(INFINITY, 5, 0, b"\x80" + bytes(46) + b"\x01"),
+        encoded(INFINITY, 5, 0, b"\xc0" + bytes(46) + b"\x01"),
+        encoded(b"\xe0" + bytes(47), 5, 0, INFINITY),
+        encoded(off_the_subgroup(), 5, 0, INFINITY),
+        encoded(INFINITY, 5, 0, off_the_subgroup()),
+        encoded(tau(), 77, 77, negated(GENERATOR)),
     ],
 )
 def test_proofs_that_do_not_hold(data: bytes) -> None:
     assert hold(10, data).error is not None
     assert hold(10, data, gas=49_999).error is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, ORDER - 1), st.integers(0, ORDER - 1), st.integers(0, ORDER - 1))
+def test_a_line_goes_through_its_points_only(slope: int, height: int, z: int) -> None:
+    """p(x) = slope x + height, where (p - p(z)) / (x - z) is the slope."""
+
+    def scaled(point: bytes, factor: int) -> Any:
+        return G1Point.from_compressed_bytes(point) * Scalar.from_be_bytes(word(factor))
+
+    line = scaled(tau(), slope) + scaled(GENERATOR, height)
+    commitment, proof = (bytes(p.to_compressed_bytes()) for p in (line, scaled(GENERATOR, slope)))
+    y = (slope * z + height) % ORDER
+    setup = stock.TRUSTED_SETUP_PATH
+    assert holds(commitment, word(z), word(y), proof, setup)
+    assert not holds(commitment, word(z), word((y + 1) % ORDER), proof, setup)
+    assert not holds(commitment, word((z + 1) % ORDER), word(y), proof, setup) or not slope
+    assert not holds(proof, word(z), word(y), commitment, setup) or commitment == proof
+
+
+def test_another_setup_is_not_made_use_of(tmp_path: Path) -> None:
+    lines = Path(stock.TRUSTED_SETUP_PATH).read_text().split()
+    for name, changed in {
+        "none": "",
+        "no numbers": "a\nb\n",
+        "short": "\n".join(lines[:100]),
+        "reordered": "\n".join([*lines[:2], *lines[3:]]),
+    }.items():
+        file = tmp_path / name
+        file.write_text(changed)
+        assert not holds(GENERATOR, word(5), word(1), INFINITY, str(file))
+    assert not holds(GENERATOR, word(5), word(1), INFINITY, str(tmp_path / "not there"))
 
 
 @pytest.mark.slow
@@ -104,7 +177,7 @@ def test_the_setup_as_py_evm_loads_it() -> None:
 
 
 @pytest.mark.slow
-def test_the_setup_is_loaded_at_the_first_call_and_never_again() -> None:
+def test_the_setup_is_loaded_for_the_first_false_proof_and_never_again() -> None:
     """In a process of its own, true and false proofs; py-evm's own function is left alone."""
     script = f"""
 import ckzg
@@ -116,7 +189,11 @@ from eth.vm.forks import CancunVM
 import parallel_evm
 table = fast_table(CancunVM)
 assert loads == [], "nothing is loaded by importing"
-for data in ({PROVEN[3]!r}, {encoded(tau(), 77, 78, GENERATOR)!r}, {PROVEN[0]!r}):
+true, false = ({PROVEN[3]!r}, {PROVEN[0]!r}), {encoded(tau(), 77, 78, GENERATOR)!r}
+for data in true:
+    run(CancunVM, table, 10, data, 60_000)
+assert loads == [], "nothing is loaded for proofs that hold"
+for data in (false, *true, false):
     run(CancunVM, table, 10, data, 60_000)
 assert len(loads) == 1, loads
 """
