@@ -129,7 +129,7 @@ class _Flow:
         self._order: InOrder | None = None
         self._took_lanes = False
         self._judging_cpu = 0.0
-        """Seconds of this thread while workers were at work."""
+        """Seconds that this thread spent from when all was laid out until all was done."""
 
     def prepare(self) -> None:
         """Recover senders, and set the workers going where there are any."""

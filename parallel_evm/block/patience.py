@@ -28,5 +28,5 @@ class Patience:
         return (FLUSH_SECONDS + sum(runs[index] for index in indices)) / (1 << self._misses)
 
     def note(self, in_vain: bool) -> None:
-        """They were waited for."""
+        """The wait is over. ``in_vain``: they did not come."""
         self._misses = min(self._misses + 1, _MAX_MISSES) if in_vain else max(self._misses - 1, 0)

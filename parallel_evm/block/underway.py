@@ -82,7 +82,7 @@ class Underway:
         way: Way | None,
         clock: Clock,
     ) -> None:
-        """``way``: None where this process runs nothing but what has to run again."""
+        """``way``: None where there was no choice."""
         self.vm = vm
         self.job = job
         self.transactions = job.transactions
@@ -97,6 +97,7 @@ class Underway:
             vars(transaction).get("sender") for transaction in job.transactions
         ]
         """As far as they are known."""
+        self._taught: set[int] = set()
         self.is_alone = isinstance(session, SerialSession)
         """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with
         a state root.)"""
@@ -115,9 +116,11 @@ class Underway:
         self.trails[index].end(speculation)
 
     def learn(self, index: int, speculation: Speculation) -> None:
-        """Let forecasts profit from what it touched."""
+        """Let forecasts profit from what it touched, once: a second run of the same transaction
+        would confirm whatever the first one showed."""
         forecasts = self.scheduling.forecasts
-        if forecasts is not None:
-            conflicted = bool(self.trails[index].conflicts)
+        conflicted = bool(self.trails[index].conflicts)
+        if forecasts is not None and (conflicted or index not in self._taught):
+            self._taught.add(index)
             sender = self.senders[index]
             forecasts.learn(self.transactions[index], sender, speculation, conflicted)

@@ -2,8 +2,8 @@
 
 Responsible for: the coordinator's own lane, which runs ahead of the committed state as a worker's
 does, and for folding all lanes into that state at once.
-Talks to: the session, for the others' lanes; `scheduling.independence`, which says whether they
-meet. Never: takes anything over where a single transaction went wrong.
+Talks to: the session, for the others' lanes; `scheduling.independence`, for whether they meet.
+Never: takes anything over where a single transaction went wrong.
 """
 
 from __future__ import annotations

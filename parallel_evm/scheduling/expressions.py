@@ -27,6 +27,9 @@ _SELECTOR: Final = 4
 _MAX_ARGUMENTS: Final = 256
 _MAX_SUBJECTS: Final = 16
 _MAX_OFFSET: Final = 1 << 32  # independent hashes are about 2**250 apart
+_MAX_WORDS: Final = 64
+"""In one expression, those counted again that stand there again: a call may hash its hashes, and
+find slots by what slots hold that were found like that."""
 _MAX_POSITION: Final = 256
 """Arrays at so many positions are recognised without having seen the hash."""
 _MAX_NESTING: Final = 8
@@ -34,6 +37,7 @@ _MAX_INDIRECTIONS: Final = 4
 """A slot found by what a slot holds that was found by what a slot holds..."""
 
 _NO_ADDRESS: Final = bytes(12)
+_NEGATIVE: Final = b"\xff" * 12
 _NO_PREFIX: Final = bytes(8)
 _SMALL: Final = bytes(28)
 _WORD_BITS: Final = 256
@@ -360,8 +364,8 @@ class Access:
 
     @property
     def is_amid(self) -> bool:
-        """Is it neither end of an array that belongs to somebody? These are searched, and what they
-        hold stays: votes at past blocks, prices at past times."""
+        """Is it neither end of an array that belongs to somebody? There something is searched, and
+        what is found stays: votes at past blocks, prices at past times."""
         field = self.field
         return isinstance(field, Element) and field.length is None and not field.fixed
 
@@ -377,21 +381,39 @@ ANY_HASH: Final = Constant(b"")
 
 
 def form_of(access: Access) -> Access | None:
-    """The same with `ANY_HASH` in the place of hashes that were found nowhere in the call: of an
-    order, a message, a leaf. None where there are none."""
+    """The same with `ANY_HASH` in the place of a hash of which the call does not say what it is the
+    hash of: an order, a message, a leaf. None where there is none."""
     field = access.field
     form = Access(_form(access.address), field if isinstance(field, int) else _form(field))
-    return None if form == access else form
+    return form if _has_any_hash(form) else None
+
+
+def _has_any_hash(part: Access | Word | int | None) -> bool:
+    match part:
+        case Access(address, field):
+            return _has_any_hash(address) or _has_any_hash(field)
+        case Hashed(left, right):
+            return _has_any_hash(left) or _has_any_hash(right)
+        case Element(array, length=length):
+            return _has_any_hash(array) or _has_any_hash(length)
+        case Stored(access):
+            return _has_any_hash(access)
+    return part is ANY_HASH
 
 
 def _form(word: Word) -> Word:
     match word:
-        case Constant(constant) if constant[:12] != _NO_ADDRESS:
+        case Constant(constant) if constant[:12] not in (_NO_ADDRESS, _NEGATIVE):
             return ANY_HASH
         case Hashed(left, right):
-            return replace(word, left=_form(left), right=_form(right))
-        case Element(array):
-            return replace(word, array=_form(array))
+            # A position may be a hash, too: of a namespace (ERC-7201).
+            place_first = isinstance(left, Constant) and _is_general(left)
+            if isinstance(right, Constant) and not place_first:
+                return Hashed(_form(left), right, 0)
+            return Hashed(_form(left), _form(right), 0)
+        case Element(array, length=length):
+            form = None if length is None else form_of(length) or length
+            return replace(word, array=_form(array), length=form)
         case Stored(access):
             return replace(word, access=form_of(access) or access)
     return word
@@ -412,8 +434,10 @@ def _is_general(word: Word) -> bool:
             and _is_general(word.right)
         )
     if isinstance(word, Element):
-        # What a contract lists as a whole is gone through in search of something.
-        return not word.array.fixed and _is_general(word.array)
+        # What a contract lists as a whole is gone through in search of something. Its next element
+        # is what a call adds to it.
+        is_next = word.length is not None and not word.last
+        return (is_next or not word.array.fixed) and _is_general(word.array)
     if isinstance(word, Stored):
         # A small number is found in many slots; a counter, or an address, hardly by accident.
         return word.access.general and (word.counter or word.bits == _ADDRESS_BITS)
@@ -452,23 +476,38 @@ class Explainer:
     ) -> None:
         self._call = call
         self._preimages = preimages
-        self._hashes = sorted(preimages)
-        self._arguments = {word: i for i, word in reversed(list(enumerate(call.arguments)))}
         self._held = held
         self._counted = sorted(counted)
         self._explained: dict[Key, Access | None] = {}
         """None while it is at it: nothing is found by what it holds itself."""
+        self._sizes: dict[Key, int] = {}
+        """Words in the expressions for these keys."""
+        self._words = 0
+        """In the expression that is being made."""
         self._depth = 0
-        self._by_content: dict[int, list[_Part]] | None = None
+
+    @cached_property
+    def _hashes(self) -> list[bytes]:
+        return sorted(self._preimages)
+
+    @cached_property
+    def _arguments(self) -> dict[bytes, int]:
+        return {word: i for i, word in reversed(list(enumerate(self._call.arguments)))}
 
     def access(self, key: Key) -> Access:
         """The expression for ``key``."""
+        if not self._depth:
+            self._words = 0
         found = self._explained.get(key)
         if found is None:
             self._explained[key] = None
+            before = self._words
             self._depth += 1
             found = self._explained[key] = self._access(key)
             self._depth -= 1
+            self._sizes[key] = self._words - before
+        else:
+            self._words += self._sizes[key]
         return found
 
     def _access(self, key: Key) -> Access:
@@ -495,6 +534,9 @@ class Explainer:
 
     def _computed(self, word: bytes, address: bytes, depth: int) -> Word:
         """``word``, which may be a slot in the storage of ``address`` or what that is hashed of."""
+        self._words += 1
+        if self._words > _MAX_WORDS:
+            return Constant(word)
         for hashes, preimages in ((self._hashes, self._preimages), (_ARRAY_HASHES, _ARRAYS)):
             nearest = bisect_right(hashes, word) - 1
             if nearest < 0 or depth >= _MAX_NESTING:
@@ -502,7 +544,7 @@ class Explainer:
             digest = hashes[nearest]
             preimage = preimages[digest]
             offset = int.from_bytes(word, "big") - int.from_bytes(digest, "big")
-            if offset >= _MAX_OFFSET:
+            if not 0 <= offset < _MAX_OFFSET:
                 continue
             if len(preimage) == 64:
                 left, right = preimage[:32], preimage[32:]
@@ -511,20 +553,24 @@ class Explainer:
                     self._position(right, address, depth + 1),
                     offset,
                 )
-            if len(preimage) == 32:
-                return self._element(preimage, offset, address, depth)
+            key = (address, int.from_bytes(preimage, "big"))
+            if len(preimage) == 32 and key[1] in self._held.get(address, _NO_WORDS):
+                return self._element(key, offset, depth)
         return self._plain(word)
 
-    def _element(self, slot: bytes, offset: int, address: bytes, depth: int) -> Element:
-        """What lies so far into the array whose length is at ``slot``."""
-        array = self._position(slot, address, depth + 1)
-        key = (address, int.from_bytes(slot, "big"))
-        length = self._held.get(address, _NO_WORDS).get(key[1], 0)
+    def _element(self, key: Key, offset: int, depth: int) -> Element:
+        """What lies so far into the array whose length is at ``key``: that is looked at before any
+        element is."""
+        address, slot = key
+        array = self._position(slot.to_bytes(32, "big"), address, depth + 1)
+        length = self._held[address][slot]
         last = key not in self._counted
         index = length - 1 if last else length
         # The size of the first element is not seen: it is this large at least.
         size, member = divmod(offset, index) if index > 0 else (offset + 1, offset)
-        if index < 0 or member >= size or self._depth >= _MAX_INDIRECTIONS or not self._is_new(key):
+        if index < 0 or member >= size or size >= _MAX_OFFSET:
+            return Element(array, offset)
+        if self._depth >= _MAX_INDIRECTIONS or not self._is_new(key):
             return Element(array, offset)
         return Element(array, member, self.access(key), last, size)
 
@@ -546,8 +592,6 @@ class Explainer:
             ahead = number - self._held[key[0]][key[1]]
             if ahead in (0, 1) and self._is_new(key):
                 return Stored(self.access(key), 0, _WORD_BITS, ahead, True)
-        if self._by_content is None:
-            self._by_content = self._parts()
         for key, shift, bits in self._by_content.get(number, ()):
             if self._is_new(key):
                 access = self.access(key)
@@ -559,7 +603,8 @@ class Explainer:
         """Is it not just being explained?"""
         return self._explained.get(key, key) is not None
 
-    def _parts(self) -> dict[int, list[_Part]]:
+    @cached_property
+    def _by_content(self) -> dict[int, list[_Part]]:
         """The slots by what they held: as a whole, as lowest bits, and where an address was."""
         parts: dict[int, list[_Part]] = {}
         for address, slots in sorted(self._held.items()):

@@ -37,7 +37,7 @@ from parallel_evm.state.keys import FIELD_NAMES
 FORMAT: Final = 1
 
 _PARTS: Final = {name: field for field, name in FIELD_NAMES.items()}
-_MAX_DEPTH: Final = 32
+_MAX_DEPTH: Final = 80
 
 
 #

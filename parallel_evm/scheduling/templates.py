@@ -63,6 +63,8 @@ class _Entry:
     """Did the call add one to it?"""
     tally: _Tally | None = None
     """Of its form, until it has come again."""
+    collided: bool = False
+    """Did it make a call run again?"""
 
     def came_again(self) -> None:
         """Another call has touched it."""
@@ -77,8 +79,9 @@ class _Tally:
     not arrive twice, of an order, or of a pool that others use, too."""
 
     met: int = 0
+    """So many were met in a first call."""
     again: int = 0
-    """So many of them were met in a second call."""
+    """So many of these were met in a second one."""
 
     @property
     def is_fleeting(self) -> bool:
@@ -105,7 +108,8 @@ class _Bundle:
             self.unsettled = False
             for entry in self.entries.values():
                 entry.misses = entry.unwritten = 0
-                entry.came_again()
+                if entry.confirmed or self.context:  # else it was not expected
+                    entry.came_again()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,8 @@ class Template:
         self._tallies: dict[Access, _Tally] = {}
 
     def __len__(self) -> int:
-        return len(self._home)
+        """Accesses, and forms of accesses."""
+        return len(self._home) + len(self._tallies)
 
     @property
     def surprises(self) -> int:
@@ -308,25 +313,24 @@ class Template:
         """Take note of what ``call`` touched. One that failed says nothing of what others do.
 
         ``expected``: what `expect` said of this call, be it a while ago. ``held``: what slots held
-        that it read. ``counted``: those of them that it added one to. ``conflicted``: it had to run
-        again, so whatever was not expected matters.
+        that it read. ``counted``: those of them that it added one to. ``conflicted``: somebody else
+        changed what it read, so whatever was not expected matters.
         """
-        if (
-            expected is None
-            or not self._stands(call, expected)
-            # Earlier transactions of the block may have changed what slots hold, since.
-            or not (expected.reads() >= reads and expected.writes() >= writes)
-        ):
+        if expected is None or not self._stands(call, expected):
             expected = self.expect(call)
-        miscounted = any(key in writes and key not in counted for key in expected.counted)
         expected_reads, expected_writes = expected.reads(), expected.writes()
+        if not (expected_reads >= reads and expected_writes >= writes):
+            # Earlier transactions of the block may have changed what slots hold, since.
+            expected = self.expect(call)
+            expected_reads, expected_writes = expected.reads(), expected.writes()
         explainer = Explainer(call, preimages, held, counted)
-        strange = (reads - expected_reads) | (writes - expected_writes)
-        if strange and not conflicted:
-            fleeting = self._fleeting(strange - expected_reads - expected_writes, writes, explainer)
-            reads, writes, strange = reads - fleeting, writes - fleeting, strange - fleeting
-        foreseen = not strange and not miscounted
-        if self._surprises and foreseen:
+        if not conflicted:
+            strange = (reads | writes) - expected_reads - expected_writes
+            private = self._private(strange, writes, explainer)
+            reads, writes = reads - private, writes - private
+        foreseen = expected_reads >= reads and expected_writes >= writes
+        miscounted = any(key in writes and key not in counted for key in expected.counted)
+        if self._surprises and foreseen and not miscounted:
             self._right = min(self._right + 1, _WELL_KNOWN)
             if len(expected_reads) == len(reads) and len(expected_writes) == len(writes):
                 for bundle in expected.bundles:
@@ -364,7 +368,9 @@ class Template:
             subjects = frozenset(call.subjects)
             for key in unexplained:
                 access = explainer.access(key)
-                self._add(access, call, subjects, key in reads, key in writes, key in counted)
+                entry = self._add(access, call, subjects)
+                entry.collided = conflicted
+                self._hit(entry, key in reads, key in writes, key in counted, success=True)
             if len(self._home) > _MAX_ENTRIES:
                 self._shrink()
 
@@ -420,55 +426,62 @@ class Template:
                 entry.writes = False
         return before != (entry.reads, entry.writes, entry.confirmed, entry.counts)
 
-    def _add(
-        self,
-        access: Access,
-        call: Call,
-        subjects: frozenset[bytes],
-        read: bool,
-        written: bool,
-        counts: bool,
-    ) -> None:
+    def _add(self, access: Access, call: Call, subjects: frozenset[bytes]) -> _Entry:
+        """The access that ``call`` has made is expected from now on."""
         home = self._home.get(access)
         if home is None:
             entry = _Entry(access, access.key(call) if access.fixed else None, access.general)
-            context = frozenset() if entry.confirmed else subjects
-            entry.tally = None if entry.confirmed else self._tally(access)
+            self._place(entry, frozenset() if entry.confirmed else subjects)
+            if not entry.confirmed:
+                self._note_form(entry)
         else:
             # Known from calls with other arguments: what they have in common is what counts.
             entry = home.entries[access]
-            context = home.context & subjects
             self._remove(home, entry)
-        self._hit(entry, read, written, counts, success=True)
-        self._place(entry, context)
-        tally = entry.tally
-        if tally is not None and tally.met == _MANY and tally.is_fleeting:
+            self._place(entry, home.context & subjects)
+        return entry
+
+    def _note_form(self, entry: _Entry) -> None:
+        """There is one more access of its form, if it has a form."""
+        form = form_of(entry.access)
+        if form is None:
+            return
+        tally = self._tallies.get(form)
+        if tally is None:
+            if len(self._tallies) >= _MAX_FORMS:
+                for other, seldom in self._tallies.items():
+                    if not seldom.is_fleeting:
+                        del self._tallies[other]
+                        break
+                else:
+                    return
+            tally = self._tallies[form] = _Tally()
+        was_fleeting = tally.is_fleeting
+        entry.tally = tally
+        tally.met += 1
+        if tally.is_fleeting and not was_fleeting:
             self._give_up(tally)
 
-    def _tally(self, access: Access) -> _Tally | None:
-        """Count another access of its form, if it has a form."""
-        form = form_of(access)
-        if form is None or (form not in self._tallies and len(self._tallies) >= _MAX_FORMS):
-            return None
-        tally = self._tallies.setdefault(form, _Tally())
-        tally.met += 1
-        return tally
-
     def _give_up(self, tally: _Tally) -> None:
-        """Forget the accesses of a form of which none comes again."""
+        """Forget the accesses of a form of which hardly any comes again."""
         for home, entry in [(home, home.entries[access]) for access, home in self._home.items()]:
-            if entry.tally is tally:
+            if entry.tally is tally and not entry.collided:
                 self._remove(home, entry)
 
-    def _fleeting(self, keys: Iterable[Key], writes: Set[Key], explainer: Explainer) -> set[Key]:
-        """Those of ``keys`` whose form says that nobody else will change them."""
+    def _private(self, keys: Iterable[Key], writes: Set[Key], explainer: Explainer) -> set[Key]:
+        """Those of ``keys`` that nobody else will change, as far as their form can tell."""
         found = set()
-        for key in keys:
+        for key in sorted(keys):
             access = explainer.access(key)
-            form = form_of(access) if self._tallies else None
-            tally = None if form is None else self._tallies.get(form)
-            if (access.is_amid and key not in writes) or (tally is not None and tally.is_fleeting):
+            if access in self._home:
+                continue
+            if access.is_amid and key not in writes:
                 found.add(key)
+            elif self._tallies:
+                form = form_of(access)
+                tally = None if form is None else self._tallies.get(form)
+                if tally is not None and tally.is_fleeting:
+                    found.add(key)
         return found
 
     def _place(self, entry: _Entry, context: frozenset[bytes]) -> None:

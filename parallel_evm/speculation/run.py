@@ -22,6 +22,8 @@ from parallel_evm.state.recorder import Recorder
 from parallel_evm.translator import NotRecorded
 
 ANCESTORS_AT_ONCE = 32
+MAX_PREIMAGES = 4096
+"""Who hashes more than that is not asked how its slots came about."""
 _REHEARSALS = 3
 """So often a transaction may run once more because the translator has to see some call of it."""
 
@@ -80,6 +82,7 @@ class Speculator:
         else:
             effects = view.effects
             self.lane.fold(effects)
+        preimages = self._state.preimages
         return Speculation(
             index=index,
             observations=recorder.observations,
@@ -87,7 +90,7 @@ class Speculator:
             outcome=outcome,
             seconds=time.perf_counter() - started,
             traces=view.transaction_traces() if index == self._last else None,
-            preimages=self._state.preimages,
+            preimages=preimages if len(preimages) <= MAX_PREIMAGES else {},
         )
 
     def _linearly(

@@ -974,7 +974,8 @@ def held(forecaster: Forecaster) -> int:
     size = sum(1 + len(template) for template in templates)
     assert size == forecaster._size
     for template in templates:
-        assert len(template) == sum(len(b.entries) for b in template._bundles.values())
+        entries = sum(len(b.entries) for b in template._bundles.values())
+        assert len(template) == entries + len(template._tallies)
     return size
 
 

@@ -57,7 +57,12 @@ def test_what_is_read_back_forecasts_the_same(history: list[Any]) -> None:
     again = read(data)
 
     assert to_json(again) == data
-    assert again._size == forecaster._size
+    forms = sum(
+        len(template._tallies)
+        for functions in forecaster._contracts.values()
+        for template in functions.values()
+    )
+    assert again._size == forecaster._size - forms  # which are counted anew
     for index, (transaction, sender, speculation) in enumerate(history):
         for each in (forecaster, again):
             each.begin(Holding(speculation.observations.slots))

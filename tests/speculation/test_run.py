@@ -17,6 +17,7 @@ from parallel_evm.speculation.executor import Irregular
 from parallel_evm.speculation.rules import speculative_state
 from parallel_evm.speculation.run import (
     ANCESTORS_AT_ONCE,
+    MAX_PREIMAGES,
     Speculator,
     ancestors,
 )
@@ -128,6 +129,19 @@ def test_only_the_last_transaction_observes_for_the_sake_of_its_traces() -> None
     assert (last.traces, last.observations.slots) == (((), {(X, SLOT): 5}), {X: {SLOT: 5}})
     last = Scripted(last=3).run(3, [increment(Linear)], HOT)
     assert (last.traces, last.observations.slots) == (((), {(X, SLOT): None}), {})
+
+
+@pytest.mark.parametrize(("hashes", "told"), [(3, 3), (MAX_PREIMAGES, MAX_PREIMAGES), (5000, 0)])
+def test_who_hashes_too_much_is_not_asked_for_it(hashes: int, told: int) -> None:
+    class Hashing(Scripted):
+        def _directly(self, transaction: Any) -> Any:
+            preimages = self._state.preimages
+            preimages.update((number.to_bytes(32, "big"), b"") for number in range(hashes))
+            return super()._directly(transaction)
+
+    result = Hashing().run(0, [increment(int)])
+    assert result.preimages is not None
+    assert len(result.preimages) == told
 
 
 def numbers_only(result: Any, speculator: Speculator) -> None:
