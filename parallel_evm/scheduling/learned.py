@@ -9,7 +9,10 @@ as all forecasts are, and a wrong one costs time, not correctness.
      "contracts": [{"address": "0x...", "functions": [{"selector": "0x...", "gas": 30000,
        "surprises": 2, "code_hash": "0x...", "accesses": [{"address": "callee",
          "slot": {"keccak": ["caller", {"constant": "0x4"}], "offset": 0},
-         "reads": true, "writes": true, "counts": false, "confirmed": true, "context": []}]}]}]}
+         "reads": true, "writes": true, "counts": false, "confirmed": true, "context": []},
+        {"address": "callee",
+         "slot": {"element": {"constant": "0x5"}, "offset": 0, "length": null, "last": false,
+                  "size": 1}, ...}]}]}]}
 """
 
 from __future__ import annotations

@@ -327,7 +327,8 @@ class Template:
         if not conflicted:
             strange = (reads | writes) - expected_reads - expected_writes
             private = self._private(strange, writes, explainer)
-            reads, writes = reads - private, writes - private
+            if private:
+                reads, writes = reads - private, writes - private
         foreseen = expected_reads >= reads and expected_writes >= writes
         miscounted = any(key in writes and key not in counted for key in expected.counted)
         if self._surprises and foreseen and not miscounted:
@@ -368,8 +369,7 @@ class Template:
             subjects = frozenset(call.subjects)
             for key in unexplained:
                 access = explainer.access(key)
-                entry = self._add(access, call, subjects)
-                entry.collided = conflicted
+                entry = self._add(access, call, subjects, conflicted)
                 self._hit(entry, key in reads, key in writes, key in counted, success=True)
             if len(self._home) > _MAX_ENTRIES:
                 self._shrink()
@@ -426,17 +426,21 @@ class Template:
                 entry.writes = False
         return before != (entry.reads, entry.writes, entry.confirmed, entry.counts)
 
-    def _add(self, access: Access, call: Call, subjects: frozenset[bytes]) -> _Entry:
+    def _add(
+        self, access: Access, call: Call, subjects: frozenset[bytes], conflicted: bool
+    ) -> _Entry:
         """The access that ``call`` has made is expected from now on."""
         home = self._home.get(access)
         if home is None:
             entry = _Entry(access, access.key(call) if access.fixed else None, access.general)
+            entry.collided = conflicted
             self._place(entry, frozenset() if entry.confirmed else subjects)
             if not entry.confirmed:
                 self._note_form(entry)
         else:
             # Known from calls with other arguments: what they have in common is what counts.
             entry = home.entries[access]
+            entry.collided |= conflicted
             self._remove(home, entry)
             self._place(entry, home.context & subjects)
         return entry

@@ -90,12 +90,13 @@ def test_what_made_a_call_run_again_is_expected_from_the_next_time_on() -> None:
     assert function.expects(key)
 
 
-def test_what_made_a_call_run_again_is_kept_when_the_others_are_given_up() -> None:
+@pytest.mark.parametrize("before", [11, 15])
+def test_what_made_a_call_run_again_is_kept_when_the_others_are_given_up(before: int) -> None:
     function = Function()
-    for index in range(11):
+    for index in range(before):
         function.fill(index)
     key = function.fill(99, conflicted=True)
-    for index in range(11, 16):
+    for index in range(before, 16):
         function.fill(index)
     function.fill(99)
     assert function.expects(key)
