@@ -20,6 +20,7 @@ from eth.db.backends.memory import MemoryDB
 from eth.vm import opcode_values
 from eth.vm.forks.prague.transactions import Authorization
 from eth_keys.datatypes import PrivateKey
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from rlp import encode
 
@@ -38,6 +39,16 @@ SENDERS = [key.public_key.to_canonical_address() for key in KEYS]
 # In the year 2100: mining stamps a block one second after its parent, whatever the clock says.
 GENESIS_TIMESTAMP = 4_102_444_800
 LATER_TYPES = {1: "berlin", 2: "london", 3: "cancun", 4: "prague"}
+
+
+def tried(examples: int) -> Any:
+    """Settings of a test that tries so many random blocks, the same ones every time."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def mostly_slow(values: Iterable[str], *fast: str) -> list[Any]:

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given, seed
 
 from parallel_evm import BlockReport, ParallelConfig, parallelize
 from parallel_evm.scheduling.hot import HotPlan
@@ -31,6 +31,7 @@ from tests.strategies import (
     mostly_slow,
     parallel,
     plays,
+    tried,
     words,
 )
 
@@ -75,15 +76,6 @@ def bold(name: str, reports: list[BlockReport], **options: Any) -> Any:
 
 def added(reports: Sequence[BlockReport]) -> int:
     return sum(bool(t.deltas) for report in reports for t in report.transactions)
-
-
-def tried(examples: int) -> Any:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @pytest.mark.parametrize("name", mostly_slow(LINEAR_FORKS, LINEAR_FORKS[0], "prague"))

@@ -382,40 +382,37 @@ ANY_HASH: Final = Constant(b"")
 
 def form_of(access: Access) -> Access | None:
     """The same with `ANY_HASH` in the place of a hash of which the call does not say what it is the
-    hash of: an order, a message, a leaf. None where there is none."""
-    field = access.field
-    form = Access(_form(access.address), field if isinstance(field, int) else _form(field))
-    return form if _has_any_hash(form) else None
-
-
-def _has_any_hash(part: Access | Word | int | None) -> bool:
-    match part:
-        case Access(address, field):
-            return _has_any_hash(address) or _has_any_hash(field)
-        case Hashed(left, right):
-            return _has_any_hash(left) or _has_any_hash(right)
-        case Element(array, length=length):
-            return _has_any_hash(array) or _has_any_hash(length)
-        case Stored(access):
-            return _has_any_hash(access)
-    return part is ANY_HASH
+    hash of: an order, a message, a leaf; members of the same thing are alike. None where there is
+    no such hash."""
+    address, field = _form(access.address), access.field
+    if not isinstance(field, int):
+        field = _form(field)
+    if address is access.address and field is access.field:
+        return None
+    return Access(address, field)
 
 
 def _form(word: Word) -> Word:
+    """``word`` itself where there is no such hash in it."""
     match word:
         case Constant(constant) if constant[:12] not in (_NO_ADDRESS, _NEGATIVE):
             return ANY_HASH
         case Hashed(left, right):
             # A position may be a hash, too: of a namespace (ERC-7201).
             place_first = isinstance(left, Constant) and _is_general(left)
-            if isinstance(right, Constant) and not place_first:
-                return Hashed(_form(left), right, 0)
-            return Hashed(_form(left), _form(right), 0)
+            is_place = isinstance(right, Constant) and not place_first
+            forms = _form(left), right if is_place else _form(right)
+            if forms[0] is not left or forms[1] is not right:
+                return Hashed(*forms, offset=0)
         case Element(array, length=length):
-            form = None if length is None else form_of(length) or length
-            return replace(word, array=_form(array), length=form)
+            form = _form(array)
+            if form is not array:
+                known = None if length is None else form_of(length) or length
+                return replace(word, array=form, length=known)
         case Stored(access):
-            return replace(word, access=form_of(access) or access)
+            within = form_of(access)
+            if within is not None:
+                return replace(word, access=within)
     return word
 
 

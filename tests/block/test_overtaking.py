@@ -7,7 +7,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm import BlockReport
@@ -28,6 +28,7 @@ from tests.strategies import (
     hold,
     parallel,
     plays,
+    tried,
     words,
 )
 
@@ -92,12 +93,7 @@ def test_random_blocks_by_an_impatient_coordinator(
         fork("prague").chain_class, reports, misled=seed, backend="auto", workers=3
     )
 
-    @settings(
-        max_examples=6,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @tried(6)
     @given(play=plays("prague"))
     def check(play: Play) -> None:
         hold(play, chain_class, reports)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from parallel_evm import BlockReport
@@ -40,19 +40,11 @@ from tests.strategies import (
     parallel,
     plays,
     state_of,
+    tried,
     words,
 )
 
 PARALLEL_FORKS = since("byzantium")
-
-
-def tried(examples: int) -> Any:
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @pytest.mark.parametrize("name", mostly_slow(PARALLEL_FORKS, "byzantium", "prague"))

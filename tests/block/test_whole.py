@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 from eth_utils.exceptions import ValidationError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from parallel_evm import BlockReport, close
 from parallel_evm.block import flow
@@ -53,6 +53,7 @@ from tests.strategies import (
     parallel,
     plays,
     state_of,
+    tried,
     words,
 )
 from tests.test_vm import failing_precompile
@@ -291,12 +292,7 @@ def test_random_blocks_in_random_lanes(backend: str, seed: int) -> None:
     chain_class = parallel(fork(FORK).chain_class, reports, misled=seed, backend=backend, workers=3)
     engine_of(chain_class)._hope = Steady()
 
-    @settings(
-        max_examples=7,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @tried(7)
     @given(play=plays(FORK, transactions=5))
     def check(play: Play) -> None:
         hold(play, chain_class, reports)

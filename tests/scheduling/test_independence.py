@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from eth.vm.interrupt import EVMMissingData
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.scheduling.independence import _LONGEST_PAUSE, Hope, meeting
@@ -37,6 +37,7 @@ from tests.scheduling.machine import (
     interpret,
     programs,
 )
+from tests.strategies import tried
 
 Numbered = Sequence[tuple[int, Program]]
 """Programs, and their places in the block."""
@@ -110,12 +111,7 @@ def judge_many(examples: int) -> Counter[bool]:
     answers: Counter[bool] = Counter()
     state = st.fixed_dictionaries({}, optional={X: accounts, Y: accounts})
 
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @tried(examples)
     @given(before=state, block=st.lists(programs(), min_size=2, max_size=4))
     def run(before: dict[bytes, Any], block: list[Program]) -> None:
         judged(before, block, answers)
