@@ -30,7 +30,8 @@ from eth.vm.forks.cancun.transactions import CancunTransactionBuilder
 
 from parallel_evm import ParallelConfig, close, parallelize, workloads
 from parallel_evm.hashing import keccak
-from parallel_evm.merkle import encode_account, update
+from parallel_evm.merkle.codec import encode_account
+from parallel_evm.merkle.update import update
 from parallel_evm.workloads.accounts import Account, account
 from parallel_evm.workloads.forks import CHAIN_ID, fork
 

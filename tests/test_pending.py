@@ -14,7 +14,7 @@ from eth.vm.forks.cancun.blocks import CancunBlock
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm import ConfigurationError, ParallelConfig, parallelize, workloads
-from parallel_evm.merkle import add_to_index_trie, index_trie
+from parallel_evm.merkle.index import add_to_index_trie, index_trie
 
 FORKS = ("frontier", "spurious-dragon", "byzantium", "berlin", "london", "shanghai", "prague")
 

@@ -1,8 +1,7 @@
 """The precompiles of BLS12-381 (0x0b to 0x11) through arkworks.
 
 Talks to: py_arkworks_bls12381. Field elements not below the modulus, points off their curve and
-points outside of the subgroup, where it matters, are left to py-evm. Importing this module raises
-ImportError where the library is not installed, and py-evm's own functions stay.
+points outside of the subgroup, where it matters, are left to py-evm.
 
 Source: EIP-2537.
 """

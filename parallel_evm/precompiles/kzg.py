@@ -1,8 +1,7 @@
 """Proofs about KZG commitments, verified by arkworks with the one point of the setup that it takes.
 
 Responsible for: `holds`, which says so of a proof that holds.
-Talks to: py_arkworks_bls12381; py-evm's file with the setup, of which it reads one point. Importing
-this module raises ImportError where the library is not installed.
+Talks to: py_arkworks_bls12381; py-evm's file with the setup, of which it reads one point.
 Never: has the last word: False may mean that an encoding is unusual.
 
 Loading the whole setup takes seconds, mostly for checking thousands of points that only making

@@ -2,15 +2,14 @@
 
 py-evm loads the setup of the KZG ceremony anew for every call, which takes seconds. Here its own
 function runs, with two functions under it replaced: proofs that hold are verified without the
-setup (`kzg`). For all others, and where arkworks is not installed, it is loaded, once, and c-kzg
-decides. So outputs, gas and errors are py-evm's. Nothing is loaded before the first call.
+setup (`kzg`). For all others it is loaded, once, and c-kzg decides. So outputs, gas and errors are
+py-evm's. Nothing is loaded before the first call.
 
 Source: EIP-4844.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from types import FunctionType
 from typing import Final
@@ -22,6 +21,7 @@ from ckzg import (  # type: ignore[import-not-found, unused-ignore]
 from eth.precompiles.point_evaluation import point_evaluation_precompile
 
 from parallel_evm.precompiles.drop_in import Precompile
+from parallel_evm.precompiles.kzg import holds
 
 loaded_once: Final = cache(load_trusted_setup)
 """The setup by the arguments that it is loaded with, once per process."""
@@ -34,19 +34,8 @@ def _not_loaded_yet(path: str, precompute: int) -> _Setup:
     return path, precompute
 
 
-@cache
-def _verifier() -> Callable[..., bool] | None:
-    """Says of a proof that it holds. None: the library is not installed."""
-    try:
-        from parallel_evm.precompiles.kzg import holds
-    except ImportError:
-        return None
-    return holds
-
-
 def _verified(commitment: bytes, z: bytes, y: bytes, proof: bytes, setup: _Setup) -> bool:
-    holds = _verifier()
-    if holds is not None and holds(commitment, z, y, proof, setup[0]):
+    if holds(commitment, z, y, proof, setup[0]):
         return True
     return bool(verify_kzg_proof(commitment, z, y, proof, loaded_once(*setup)))
 

@@ -5,7 +5,7 @@ SHA256, RIPEMD160 and IDENTITY have none: what py-evm does there is what there i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -30,14 +30,14 @@ from eth.precompiles.modexp import modexp as stock_modexp
 from eth.precompiles.point_evaluation import point_evaluation_precompile
 from eth_typing import Address
 
-from parallel_evm.precompiles import alt_bn128, ecrecover, modexp, point_evaluation
+from parallel_evm.precompiles import alt_bn128, bls12_381, ecrecover, modexp, point_evaluation
 from parallel_evm.precompiles.drop_in import Arithmetic, DropIn, Precompile
 
 
 def fast_precompiles(computation_class: type[ComputationAPI]) -> dict[Address, Precompile]:
     """The precompiles of ``computation_class`` by address, py-evm's own ones as faster drop-ins.
 
-    A function that is not py-evm's, and one whose library is not installed, stays as it is.
+    A function that is not py-evm's stays as it is, and BLAKE2F where its library is missing.
     """
     return {
         address: _drop_in(operation)
@@ -62,30 +62,22 @@ def _drop_in(operation: Precompile) -> Precompile:
 
 @cache
 def _makers() -> Mapping[Any, Callable[..., Arithmetic]]:
-    return dict(_known())
-
-
-def _known() -> Iterator[tuple[Any, Callable[..., Arithmetic]]]:
-    yield stock_ecrecover, ecrecover.ecrecover
-    yield stock_modexp.func, modexp.modexp
-    yield ecadd.func, alt_bn128.ecadd
-    yield ecmul.func, alt_bn128.ecmul
-    yield ecpairing.func, alt_bn128.ecpairing
-    try:
-        from parallel_evm.precompiles import blake2f
+    known = {
+        stock_ecrecover: ecrecover.ecrecover,
+        stock_modexp.func: modexp.modexp,
+        ecadd.func: alt_bn128.ecadd,
+        ecmul.func: alt_bn128.ecmul,
+        ecpairing.func: alt_bn128.ecpairing,
+        bls12_g1_add: bls12_381.g1_add,
+        bls12_g1_msm: bls12_381.g1_msm,
+        bls12_g2_add: bls12_381.g2_add,
+        bls12_g2_msm: bls12_381.g2_msm,
+        bls12_pairing_check: bls12_381.pairing_check,
+        bls12_map_fp_to_g1: bls12_381.map_fp_to_g1,
+        bls12_map_fp2_to_g2: bls12_381.map_fp2_to_g2,
+    }
+    try:  # the one library that not every platform has
+        from parallel_evm.precompiles.blake2f import blake2f
     except ImportError:
-        pass
-    else:
-        yield blake2b_fcompress, blake2f.blake2f
-    try:
-        from parallel_evm.precompiles import bls12_381
-    except ImportError:
-        pass
-    else:
-        yield bls12_g1_add, bls12_381.g1_add
-        yield bls12_g1_msm, bls12_381.g1_msm
-        yield bls12_g2_add, bls12_381.g2_add
-        yield bls12_g2_msm, bls12_381.g2_msm
-        yield bls12_pairing_check, bls12_381.pairing_check
-        yield bls12_map_fp_to_g1, bls12_381.map_fp_to_g1
-        yield bls12_map_fp2_to_g2, bls12_381.map_fp2_to_g2
+        return known
+    return {**known, blake2b_fcompress: blake2f}

@@ -57,7 +57,7 @@ class Outcome:
     def error(self) -> VMError:
         """The error that ended the transaction. Raises AttributeError when there is none."""
         if self._error is None:
-            raise AttributeError("Computation does not have an error")
+            raise AttributeError  # Python asks `__getattr__` then, which says why
         return self._error
 
     def raise_if_error(self) -> None:
@@ -100,6 +100,8 @@ class Outcome:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == "error":
+            raise AttributeError("Computation does not have an error")
         raise AttributeError(
             f"{name!r} is not kept for transactions that ran in parallel: only their outcome "
             "travels (is_success, error, output, logs, gas). Blocks below "

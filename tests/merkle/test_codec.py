@@ -10,7 +10,7 @@ from rlp.codec import decode, encode
 from rlp.exceptions import RLPException
 from rlp.sedes.big_endian_int import big_endian_int
 
-from parallel_evm.merkle import decode_account, decode_slot, encode_account, encode_slot
+from parallel_evm.merkle.codec import decode_account, decode_slot, encode_account, encode_slot
 
 
 def numbers(bits: int) -> st.SearchStrategy[int]:

@@ -15,7 +15,10 @@ from trie import HexaryTrie
 from trie.exceptions import MissingTrieNode, ValidationError
 
 from parallel_evm.hashing import keccak
-from parallel_evm.merkle import encode_account, encode_slot, index_trie, lookup, update
+from parallel_evm.merkle.codec import encode_account, encode_slot
+from parallel_evm.merkle.index import index_trie
+from parallel_evm.merkle.read import lookup
+from parallel_evm.merkle.update import update
 
 Changes = dict[bytes, bytes]
 

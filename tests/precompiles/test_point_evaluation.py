@@ -170,23 +170,6 @@ def test_another_setup_is_not_made_use_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_loaded_once")
-def test_without_arkworks_the_setup_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[tuple[Any, ...]] = []
-
-    def noted(*arguments: Any) -> Any:
-        loads.append(arguments)
-        return loaded_once(*arguments)
-
-    monkeypatch.setitem(sys.modules, "py_arkworks_bls12381", None)
-    monkeypatch.delitem(sys.modules, "parallel_evm.precompiles.kzg")
-    monkeypatch.setattr(point_evaluation, "_verifier", point_evaluation._verifier.__wrapped__)
-    monkeypatch.setattr(point_evaluation, "loaded_once", noted)
-    assert hold(10, PROVEN[-1]).error is None
-    assert len(loads) == 1
-
-
-@pytest.mark.slow
 def test_the_setup_as_py_evm_loads_it() -> None:
     assert hold(10, PROVEN[-1]).error is None
     expected: Any = run(CancunVM, stock_table(CancunVM), 10, PROVEN[1], 60_000)

@@ -62,7 +62,6 @@ def test_errors() -> None:
     assert isinstance(OURS[3].error, OutOfGas)
 
 
-@pytest.mark.xfail(strict=True, reason="says that errors are not kept")
 def test_no_error() -> None:
     for computation in (STOCK[0], OURS[0]):
         with pytest.raises(AttributeError, match="does not have an error"):
