@@ -1,7 +1,7 @@
 """BlockReport: what happened to every transaction of a block. Plain data, no behaviour.
 
-Everything here can be turned into JSON with `to_dict`. Whoever explains a block (`insight`, the
-command line) reads this and nothing else.
+Everything here can be turned into JSON with `to_dict`. Whoever explains a block reads
+this and nothing else.
 """
 
 from __future__ import annotations

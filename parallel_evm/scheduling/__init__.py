@@ -1,6 +1,8 @@
 """What to run where, and whether what was run may stand.
 
-`forecast` guesses which keys a transaction will touch, `lanes` lays conflicting transactions on
-one worker in order, `independence` accepts whole lanes, `judge` single transactions. Only the last
-two matter for correctness.
+`pace` chooses the way that is fastest for a block. `forecast` guesses which keys a transaction will
+touch, by what `templates` have learned of functions in terms of `expressions` (`learned`: the same
+as JSON). `lanes` lays conflicting transactions on one worker in order, except where `hot` slots need
+order nobody. `independence` accepts whole lanes, `judge` single transactions: only these two matter
+for correctness.
 """

@@ -5,7 +5,8 @@ Responsible for: the parts of py-evm's state and computation classes that every 
 Talks to: `FlatState`, whose one log undoes accounts and transient storage together.
 Never: fails by itself. What py-evm would refuse is handed to py-evm, before anything was done.
 
-Both classes are mixed in by `rules.speculative_state`, and only where every rule is py-evm's own.
+`DirectState` and `DirectCalls` are mixed in by `rules.speculative_state`, and only where every rule is
+py-evm's own.
 """
 
 from __future__ import annotations

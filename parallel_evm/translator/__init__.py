@@ -1,9 +1,16 @@
 """EVM bytecode as Python functions: the fast interpreter.
 
 Hot code becomes Python, cold code and everything irregular runs by py-evm's own opcodes; results
-are the same to the last gas and error text. From bottom to top: `words` and `values` (arithmetic,
-exact and symbolic), `operations` (what an opcode object means), `code` (instructions), `trace`
-(one function), `machine` (what functions call), `program` (one contract), `computation` (the seam).
+are the same to the last gas and error text. From bottom to top:
+
+- `words` and `values`: arithmetic, exact and symbolic; `operations`: what an opcode object means;
+  `code`: instructions.
+- `trace`: one function, with `draft` (its text) and `memory` (bytes that are known);
+  `translation`: from what is wanted to code; `recording`: the path of a call.
+- `machine`, `calls` and `guarded_memory`: what functions use at run time; `steps`: cold code.
+- `cache`, `store` and `visits`: what outlives the process; `orders`: who translates meanwhile.
+- `dialect`: an opcode table; `program`: one contract; `computation`: the seam.
+- `rehearsal` and `show`: translations for people to read.
 """
 
 from parallel_evm.translator.computation import has_stock_loop, translating

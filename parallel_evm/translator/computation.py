@@ -14,10 +14,11 @@ from eth.exceptions import Halt
 from eth.vm.computation import NO_RESULT, BaseComputation
 
 from parallel_evm.translator.cache import Cache
+from parallel_evm.translator.dialect import THRESHOLD, Dialect
 from parallel_evm.translator.guarded_memory import GuardedMemory
 from parallel_evm.translator.operations import Opcodes
 from parallel_evm.translator.orders import Assistant
-from parallel_evm.translator.program import PADDING, THRESHOLD, Dialect, Programs
+from parallel_evm.translator.program import PADDING, Programs
 
 _PADDING: Final = bytes(PADDING)
 

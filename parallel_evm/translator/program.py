@@ -12,41 +12,31 @@ from __future__ import annotations
 import builtins
 import logging
 import marshal
-from collections.abc import Callable, Container, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import partial
 from threading import Thread
-from types import CodeType, MappingProxyType
+from types import CodeType
 from typing import Any, Final
 
 from eth.exceptions import Halt, Revert, VMError
 from eth.vm import opcode_values
 from eth.vm.logic.invalid import InvalidOpcode
 
-from parallel_evm.translator.cache import Cache, Key, Record, identity
-from parallel_evm.translator.calls import direct_call, has_direct_form
+from parallel_evm.translator.cache import Key
 from parallel_evm.translator.code import Code
-from parallel_evm.translator.machine import (
-    NAMESPACE,
-    net_metered_sstore,
-    only_numbers,
-)
-from parallel_evm.translator.operations import Opcodes, net_metering, stock_name
-from parallel_evm.translator.orders import Assistant, Described, Order, described
-from parallel_evm.translator.recording import MAX_BLOCKS, Recording
-from parallel_evm.translator.steps import ColdCode, StepTable
-from parallel_evm.translator.trace import NoWayOn, Trace
+from parallel_evm.translator.dialect import Dialect
+from parallel_evm.translator.machine import only_numbers
+from parallel_evm.translator.orders import Order
+from parallel_evm.translator.recording import MAX_BLOCKS, Kind, Recording
+from parallel_evm.translator.steps import ColdCode
+from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import (
     Made,
     Trail,
     Wanted,
     name_of,
-    trace_of,
     translate,
 )
-from parallel_evm.translator.visits import Counts
-
-THRESHOLD: Final = 96
-"""Visits of a block before it is translated: translating costs as much as some dozen of them."""
 
 FREE_TRACES: Final = 8
 VISITS_PER_TRACE: Final = 4
@@ -70,9 +60,6 @@ _LOGGER: Final = logging.getLogger(__name__)
 PADDING: Final = 32
 """Zero bytes behind the call data, so that words that reach beyond it can be cut out."""
 
-Kind = tuple[int, bytes]
-"""Calls with equally many bytes of call data and the same function selector."""
-
 Function = Callable[[Any, list[int], Any, Any, bytes, bytes], int]
 """A trace: (computation, stack, gas meter, memory, padded call data, storage address) -> the
 position to go on at, or -1 when the computation has halted."""
@@ -83,71 +70,6 @@ class NotRecorded(Exception):
 
     Raised once; if no such call comes, it goes without.
     """
-
-
-class Dialect:
-    """The opcode table that programs are written in."""
-
-    def __init__(
-        self,
-        opcodes: Opcodes,
-        wrapped: Opcodes = MappingProxyType({}),
-        threshold: int = THRESHOLD,
-        cache: Cache | None = None,
-        assistant: Assistant | None = None,
-    ) -> None:
-        """``opcodes``: the table that py-evm would use. ``wrapped``: by number, the stock opcodes
-        whose work objects of this table do; a SHA3 among them also notes preimages in
-        ``state.preimages``. ``cache``: where translations outlive the process. ``assistant``: who
-        translates meanwhile; None: it is done when it is needed."""
-        self.opcodes = opcodes
-        self.threshold = threshold
-        self.patience = max(1, threshold // 3)
-        """Calls of a kind before one is recorded."""
-        self.notes_sha3 = opcode_values.SHA3 in wrapped
-        self.meanings: Opcodes = {**opcodes, **wrapped}
-        """The table with each object replaced by the stock one whose work it does."""
-        self.steps = StepTable(opcodes, self.meanings, self.notes_sha3)
-        self.namespace = self._namespace()
-        self.assistant = assistant
-        self._cache = cache
-        self._identity: bytes | None = None
-        if cache is not None:
-            self._identity = identity(opcodes, self.meanings, self.notes_sha3)
-
-    def record(
-        self, content: bytes, seen: dict[int, int], functions: Container[int]
-    ) -> Record | None:
-        """What is kept of the program ``content``; None if nothing can be."""
-        if self._cache is None or self._identity is None or not content:
-            return None
-        return self._cache.record(self._identity, content, seen, functions)
-
-    def visits(self, content: bytes, here: Sequence[Counts]) -> Counts:
-        """What earlier processes have visited of the program ``content`` and not translated.
-        ``here``: the same of this one, counted on by the program."""
-        if self._cache is None or self._identity is None or not content:
-            return {}
-        return self._cache.visits(self._identity, content, here)
-
-    @cached_property
-    def description(self) -> Described | None:
-        """For an assistant; None where it could not know what some opcodes mean."""
-        return described(self.meanings, self.notes_sha3)
-
-    def _namespace(self) -> dict[str, Any]:
-        names = dict(NAMESPACE)
-        for value, operation in self.opcodes.items():
-            names[f"op_{value:02x}"] = operation
-            name = stock_name(value, operation)
-            if name is not None and has_direct_form(operation):
-                names[name.lower()] = direct_call(name, operation)
-        sstore = self.opcodes.get(opcode_values.SSTORE)
-        if stock_name(opcode_values.SSTORE, sstore) is not None:
-            rules = net_metering(sstore)
-            if rules is not None:
-                names["sstore"] = net_metered_sstore(*rules)
-        return names
 
 
 class Program:
@@ -162,9 +84,9 @@ class Program:
         """What runs on linear values (`state.linear`), which py-evm's opcodes do not know:
         `functions`, and of cold code every block by itself."""
         self._content = content
-        self._dialect = dialect
-        self._code = Code(content, dialect.meanings)
-        self._cold = ColdCode(self._code, dialect.steps, self.interpret)
+        self.dialect = dialect
+        self.code = Code(content, dialect.meanings)
+        self._cold = ColdCode(self.code, dialect.steps, self.interpret)
         self._visits: dict[int, int] = {}
         """0: it is translated. So in all counts."""
         self._cold_visits = 0
@@ -178,10 +100,11 @@ class Program:
         """What `leave` is to record, when it is called next."""
         self._ordered: set[Key] = set()
         """What an assistant is translating."""
-        self._seen: dict[int, int] = {}
+        self.seen: dict[int, int] = {}
+        """Where the block at a position went when it was last interpreted."""
         self._names: dict[str, Any] = {}
         """The names that all functions see; each has a namespace of its own for its ways out."""
-        self._record = dialect.record(content, self._seen, _Both(self.functions, self.calls))
+        self._record = dialect.record(content, self.seen, _Both(self.functions, self.calls))
         self._ways: dict[Key, int] = {}
         """Visits to ways out that lead to nothing translated, as `_visits` are to blocks."""
         self._earlier = dialect.visits(content, (self._visits, self._calls, self._ways))
@@ -206,7 +129,7 @@ class Program:
                 self.calls[kind] = function
                 self._calls[kind] = 0
                 return function
-        needed = self.needed(kind, self._dialect.patience)
+        needed = self.needed(kind, self.dialect.patience)
         if visits < needed or kind in self._ordered or len(self.calls) >= MAX_KINDS:
             return _from_the_start
         try:
@@ -239,17 +162,17 @@ class Program:
         """Run a whole call by py-evm's opcodes, and remember what it did."""
         kind = len(data) - PADDING, data[:-PADDING][:4]
         if computation.state._account_db.linear:
-            if self._calls.get(kind) == self.needed(kind, self._dialect.patience):
+            if self._calls.get(kind) == self.needed(kind, self.dialect.patience):
                 raise NotRecorded
             return 0
-        recording = Recording(kind[1], kind[0])
+        recording = Recording(*kind)
         try:
             pc = self._follow(computation, 0, recording)
         except (Halt, Revert):
             self._keep(kind, recording)
             raise
         except VMError:  # no path worth following
-            self._calls[kind] = -self._dialect.threshold
+            self._calls[kind] = -self.dialect.threshold
             raise
         self._keep(kind, recording)
         return pc
@@ -258,7 +181,7 @@ class Program:
         while pc >= 0 and len(recording.path) < MAX_BLOCKS:
             recording.path.append(pc)
             self._cold_visits += 1
-            pc = self._seen[pc] = self.leave(computation, pc, recording)
+            pc = self.seen[pc] = self.leave(computation, pc, recording)
         return pc
 
     def _keep(self, kind: Kind, recording: Recording) -> None:
@@ -346,8 +269,8 @@ class Program:
             return pc
         run = self.interpret if is_linear else self._cold.run
         functions = self.blocks if is_linear else self.functions
-        counts, seen = self._visits, self._seen
-        usually, earlier = self._dialect.threshold, self._earlier
+        counts, seen = self._visits, self.seen
+        usually, earlier = self.dialect.threshold, self._earlier
         while pc >= 0 and pc not in functions:
             visits = counts[pc] = counts.get(pc, 0) + 1
             self._cold_visits += 1
@@ -378,7 +301,7 @@ class Program:
 
     def _install_block(self, pc: int, function: Function | None) -> None:
         if function is None:  # it cannot be: not to be asked for soon
-            self._visits[pc] = -self._dialect.threshold
+            self._visits[pc] = -self.dialect.threshold
         else:
             self.functions[pc] = self.blocks[pc] = function
             self._visits[pc] = 0
@@ -391,14 +314,14 @@ class Program:
             visits = self._visits[pc] = self._visits.get(pc, 0) + 1
             self._cold_visits += 1
             if (
-                visits >= self.needed(pc, self._dialect.threshold)
+                visits >= self.needed(pc, self.dialect.threshold)
                 and pc not in self._ordered
                 and self._may_translate()
             ):
                 self._made += 1
                 self._install_block(pc, self._translated(Wanted(pc)))
                 return pc
-            following = self._seen[pc] = block(c, S, G, M, D, A)
+            following = self.seen[pc] = block(c, S, G, M, D, A)
             return following
 
         return run
@@ -407,7 +330,7 @@ class Program:
         return blocks <= FREE_BLOCKS + self._cold_visits // 2
 
     def _may_translate(self) -> bool:
-        earned = self._cold_visits // (VISITS_PER_TRACE * self._dialect.threshold)
+        earned = self._cold_visits // (VISITS_PER_TRACE * self.dialect.threshold)
         return self._made < FREE_TRACES + earned
 
     def leave(self, computation: Any, pc: int, recording: Recording | None = None) -> int:
@@ -424,7 +347,7 @@ class Program:
 
     def interpret(self, computation: Any, pc: int, recording: Recording | None = None) -> int:
         """The same by py-evm's opcodes alone."""
-        content, opcodes, code = self._content, self._dialect.opcodes, computation.code
+        content, opcodes, code = self._content, self.dialect.opcodes, computation.code
         length = len(content)
         if computation.state._account_db.linear:
             only_numbers(computation._stack.values)
@@ -449,16 +372,9 @@ class Program:
         opcodes[opcode_values.STOP](computation=computation)
         return -1
 
-    def python(self, pc: int) -> str:
-        """The Python of the trace from ``pc``."""
-        return self._trace(pc).python(name_of(pc))
-
     def entries(self) -> list[int]:
         """Where blocks start that no other block falls into or branches past: 0 and JUMPDESTs."""
-        return sorted({0} | self._code.jumpdests)
-
-    def _trace(self, pc: int) -> Trace:
-        return trace_of(self._code, self._seen, self._dialect.notes_sha3, Wanted(pc))
+        return sorted({0} | self.code.jumpdests)
 
     # -- functions ---------------------------------------------------------------------------
 
@@ -469,7 +385,7 @@ class Program:
         if look_again:
             self._record.look_again()
         kept = self._record.take(key)
-        if kept is None or not all(name in self._dialect.namespace for name in kept[0]):
+        if kept is None or not all(name in self.dialect.namespace for name in kept[0]):
             return None
         return self._defined(key, kept[1])
 
@@ -478,8 +394,8 @@ class Program:
     ) -> bool:
         """Let the assistant translate that, if there is one, and ``install`` it when it comes.
         ``followed``: blocks of its path, which were counted already; 0: it is a block itself."""
-        assistant = self._dialect.assistant
-        table = None if assistant is None else self._dialect.description
+        assistant = self.dialect.assistant
+        table = None if assistant is None else self.dialect.description
         if assistant is None or table is None:
             return False
         key = wanted.key
@@ -491,7 +407,7 @@ class Program:
                 lost()
             except Exception as error:
                 _LOGGER.warning("An assistant's translation is not used, nor any other: %r", error)
-                self._dialect.assistant = None
+                self.dialect.assistant = None
                 lost()
             else:
                 self._ordered.discard(key)
@@ -506,7 +422,7 @@ class Program:
 
         self._ordered.add(key)
         try:
-            order = Order(table, self._content, dict(self._seen), wanted)
+            order = Order(table, self._content, dict(self.seen), wanted)
             is_taken = assistant.order(order, deliver, lost)
         except BaseException:
             if key in self._ordered:
@@ -518,7 +434,7 @@ class Program:
 
     def _translated(self, wanted: Wanted, is_kept: bool = True) -> Function:
         """Raises `NoWayOn` where a trail cannot be followed."""
-        made = translate(self._code, self._seen, self._dialect.notes_sha3, wanted)
+        made = translate(self.code, self.seen, self.dialect.notes_sha3, wanted)
         return self._defined_of(wanted.key, made, is_kept)
 
     def _defined_of(self, key: Key, made: Made, is_kept: bool = True) -> Function:
@@ -531,9 +447,9 @@ class Program:
         if not self._names:
             self._names = {
                 **vars(builtins),
-                **self._dialect.namespace,
+                **self.dialect.namespace,
                 "CODE": self._content,
-                "jumpdests": self._code.jumpdests,
+                "jumpdests": self.code.jumpdests,
                 "leave": self.leave,
                 "unpacked": marshal.loads,
             }
@@ -580,7 +496,7 @@ class WayOut:
         """What was recorded on the way here: of the call, then (way out, rest, recording) each."""
         self.recording: Recording | None = None
         self._program = program
-        self.patience = program.needed(key, program._dialect.patience) if key else 0
+        self.patience = program.needed(key, program.dialect.patience) if key else 0
         self._namespace = namespace
         self._name = name
         self._source: str | None = source

@@ -18,34 +18,36 @@ MAX_BLOCKS: Final = 2000
 """A longer path is not recorded to its end."""
 
 
-Packed = tuple[bytes, int, tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]
+Kind = tuple[int, bytes]
+"""Calls with equally many bytes of call data and the same function selector: its first four bytes,
+fewer where there are fewer."""
+
+Packed = tuple[int, bytes, tuple[int, ...], tuple[tuple[int, tuple[int, ...]], ...]]
 
 
 @dataclass(slots=True)
 class Recording:
     """One call of a contract."""
 
-    selector: bytes
-    """The first four bytes of the call data; fewer where there are fewer."""
     size: int
-    """Bytes of call data."""
+    selector: bytes
     path: list[int] = field(default_factory=list)
     """Where each block started."""
     operands: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
     """(position, words from the top of the stack) of each opcode in `LOOKED_AT`."""
 
     @property
-    def kind(self) -> tuple[bytes, int]:
-        return self.selector, self.size
+    def kind(self) -> Kind:
+        return self.size, self.selector
 
     def packed(self) -> Packed:
         """As constants of Python."""
-        return self.selector, self.size, tuple(self.path), tuple(self.operands)
+        return self.size, self.selector, tuple(self.path), tuple(self.operands)
 
     @classmethod
     def unpacked(cls, packed: Packed) -> Recording:
-        selector, size, path, operands = packed
-        return cls(selector, size, list(path), list(operands))
+        size, selector, path, operands = packed
+        return cls(size, selector, list(path), list(operands))
 
     LOOKED_AT: ClassVar[dict[int, int]] = {
         op.SHA3: 2,

@@ -16,7 +16,8 @@ from typing import Any, Final
 from eth.vm import forks
 
 from parallel_evm.translator.code import Code, Instruction
-from parallel_evm.translator.program import Dialect, Program
+from parallel_evm.translator.dialect import Dialect
+from parallel_evm.translator.program import Program
 from parallel_evm.translator.rehearsal import rehearse
 from parallel_evm.translator.trace import Trace
 
@@ -89,7 +90,8 @@ def python_of_function(
     name = function.signature.partition("(")[0]
     if not name.isidentifier() or keyword.iskeyword(name):
         name = f"call_{function.selector.hex()}"
-    trace = _Watched(program._code, 0, program._seen, program._dialect.notes_sha3, found.recording)
+    notes_sha3 = program.dialect.notes_sha3
+    trace = _Watched(program.code, 0, program.seen, notes_sha3, found.recording)
     source = trace.functions(name)[name]
     legend = f"{_LEGEND}\n{_WAYS_OUT.format(name)}"
     return "\n\n".join([f"{title}\n#\n{legend}", _explained(0, trace, source, named)])
@@ -154,7 +156,7 @@ class _Watched(Trace):
 
 def _piece(program: Program, pc: int, entries: Mapping[int, str]) -> str:
     """The block at ``pc`` and what it goes on with, under a comment that says what it was."""
-    trace = _Watched(program._code, pc, program._seen, program._dialect.notes_sha3)
+    trace = _Watched(program.code, pc, program.seen, program.dialect.notes_sha3)
     return _explained(pc, trace, trace.python(f"at_{pc}"), entries)
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from eth.constants import GAS_COPY, GAS_LOGDATA, GAS_LOGTOPIC, GAS_SHA3WORD
 from eth.vm.forks.berlin.constants import WARM_STORAGE_READ_COST
@@ -113,11 +113,14 @@ class Trace:
         notes_sha3: bool,
         recording: Recording | None = None,
         onward: Sequence[Onward] = (),
+        repeats: int = MAX_REPEATS,
     ) -> None:
         """``seen``: where the block at a position went when it was last interpreted.
 
         ``recording``: of a call; ``entry`` is then 0, and the trace follows it. ``onward``: only
         to that way out, and on from there; and so forth. What comes before is not written.
+
+        ``repeats``: how often one block may come up; 0 makes a trace of one block.
         """
         self._code = code
         self._entry = entry
@@ -148,8 +151,7 @@ class Trace:
         self._step = 0
         self._visits: dict[int, int] = {}
         self._spilled = 0
-        self.repeats = MAX_REPEATS
-        """How often one block may come up; 0 makes a trace of one block."""
+        self._repeats = repeats
         self._pc = entry
         self._recorded: tuple[int, ...] | None = None
         self._looks = iter(recording.operands) if recording is not None else iter(())
@@ -204,7 +206,7 @@ class Trace:
             if instruction.pc == self._entry:
                 return True
             visits = self._visits[instruction.pc] = self._visits.get(instruction.pc, 0) + 1
-            return visits > self.repeats
+            return visits > self._repeats
         return False
 
     def _translate(self, instruction: Instruction) -> int | None:
@@ -906,21 +908,23 @@ class Trace:
             self._push(self._known(64, f"len({self._m()})"))
         return True
 
-    def _copy(self, source: str, function: str = "copy") -> bool | None:
+    def _copy(
+        self, source: str, mode: Literal["copy", "copy_returned", "move"] = "copy"
+    ) -> bool | None:
         """To memory, from ``source`` (Python of bytes); ``move``: from memory itself."""
         operands = self._peek(3)
         target, start, size = operands
         self._settle(size, 2)
         if size.constant != 0:
             self._settle(target, 0)
-            if function == "move":
+            if mode == "move":
                 self._settle(start, 1)
-        if function == "copy_returned":  # beyond the end it fails (EIP-211)
+        if mode == "copy_returned":  # beyond the end it fails (EIP-211)
             with self._draft.exit(f"{self._use(start)} + {self._use(size)} > len({source})"):
                 self._leave()
         if size.constant is not None:
             self._spend(GAS_COPY * ((size.constant + 31) // 32))
-            if function != "move":
+            if mode != "move":
                 is_there = self._reach(target, size)
             elif target.constant is None or start.constant is None:
                 is_there = True
@@ -931,11 +935,11 @@ class Trace:
             if not is_there:
                 return None
         else:
-            self._reach_by("reach_to_copy", target, size, start if function == "move" else None)
+            self._reach_by("reach_to_copy", target, size, start if mode == "move" else None)
         self._pop(3)
         if size.constant == 0:
             return True
-        if function == "move":
+        if mode == "move":
             self._update_memory()
             self._write(f"{self._span(target, size)} = {self._span(start, size)}")
         else:

@@ -63,9 +63,7 @@ def trace_of(code: Code, seen: Mapping[int, int], notes_sha3: bool, wanted: Want
     """The same, not yet written down."""
     if not wanted.trail:
         assert isinstance(wanted.key, int)
-        trace = Trace(code, wanted.key, seen, notes_sha3)
-        trace.repeats = wanted.repeats
-        return trace
+        return Trace(code, wanted.key, seen, notes_sha3, repeats=wanted.repeats)
     recording = Recording.unpacked(wanted.trail[0])
     onward = [Onward(way, rest, Recording.unpacked(then)) for way, rest, then in wanted.trail[1:]]
     return Trace(code, 0, seen, notes_sha3, recording, onward)

@@ -15,11 +15,11 @@ from eth.vm.logic import arithmetic
 from eth.vm.opcode import as_opcode
 
 from parallel_evm.translator import has_stock_loop, translating
+from parallel_evm.translator.dialect import Dialect
 from parallel_evm.translator.program import (
     FREE_TRACES,
     MAX_PROGRAMS,
     VISITS_PER_TRACE,
-    Dialect,
     Programs,
 )
 
