@@ -34,7 +34,8 @@ from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.independence import Hope
 from parallel_evm.scheduling.learned import to_json
 from parallel_evm.scheduling.pace import Choice, Pace, Way
-from parallel_evm.speculation.rules import Liberties, lean_methods
+from parallel_evm.speculation.balances import lean_methods
+from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.single import single_state_bases
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of

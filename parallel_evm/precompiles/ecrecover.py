@@ -1,17 +1,16 @@
 """ECRECOVER (0x01) through libsecp256k1, without the layers between.
 
-Talks to: coincurve. A signature from which no key can be recovered is left to py-evm.
+Talks to: `recovery`. A signature from which no key can be recovered is left to py-evm.
 
 Source: yellow paper, appendix E.
 """
 
 from __future__ import annotations
 
-from coincurve import PublicKey
 from eth import constants
 
-from parallel_evm.hashing import keccak
 from parallel_evm.precompiles.drop_in import Arithmetic
+from parallel_evm.recovery import signer
 
 _V_BYTES = {27: b"\x00", 28: b"\x01"}
 
@@ -26,7 +25,6 @@ def _recovered(data: bytes) -> bytes | None:
     if recovery is None:
         return None
     try:
-        key = PublicKey.from_signature_and_message(data[64:] + recovery, data[:32], hasher=None)
+        return bytes(12) + signer(data[64:] + recovery, data[:32])
     except ValueError:  # r or s is zero or not below the order, or r is the x of no point
         return None
-    return bytes(12) + keccak(key.format(compressed=False)[1:])[12:]

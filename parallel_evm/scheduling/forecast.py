@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from coincurve import PublicKey
-from eth.constants import EMPTY_SHA3
+from eth._utils.address import generate_contract_address
+from eth.constants import EMPTY_SHA3, GAS_TX
+from eth.vm.forks.prague.constants import MAGIC, SET_CODE_TRANSACTION_TYPE
 from eth.vm.interrupt import EVMMissingData
+from eth_typing import Address
 from rlp.codec import encode
 
 from parallel_evm.hashing import keccak
+from parallel_evm.recovery import signature_of, signer
 from parallel_evm.scheduling.expressions import Call, call_of
 from parallel_evm.scheduling.templates import Expected, Template
 from parallel_evm.speculation.fields import fields_of
@@ -26,7 +29,6 @@ from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.keys import BALANCE, CODE, NONCE, Key
 from parallel_evm.state.source import Account, AccountSource, Source
 
-_INTRINSIC_GAS: Final = 21_000
 _UNKNOWN_GAS: Final = 250_000
 """Gas limits are far above what is used; an unknown call counts for this much at most."""
 _AVERAGED: Final = 4
@@ -42,9 +44,6 @@ _MAX_TOUCHED: Final = 256
 
 _PARTS: Final = frozenset({NONCE, CODE})
 _NOTHING: Final[dict[int, int]] = {}
-
-_SET_CODE_TYPE: Final = 4
-_SET_CODE_MAGIC: Final = b"\x05"
 
 
 class _Nowhere(AccountSource):
@@ -133,7 +132,7 @@ class Forecaster:
         """
         said = None if sender is None else _said(transaction)
         if said is None or sender is None:
-            return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS)
+            return Forecast(index, frozenset(), frozenset(), GAS_TX)
         to, data = said.to, said.data
         reads: list[Key] = [(sender, NONCE), *said.declared]
         writes: list[Key] = [(sender, NONCE), (sender, BALANCE)]
@@ -167,15 +166,15 @@ class Forecaster:
                 index,
                 reads=expected.reads(reads),
                 writes=expected.writes(writes),
-                gas=_INTRINSIC_GAS + template.gas,
+                gas=GAS_TX + template.gas,
                 puzzle=call.function + b"".join(sorted(words)) if words else None,
                 call=call,
                 teaches=teaches,
             )
-        gas = _INTRINSIC_GAS
+        gas = GAS_TX
         if not to:
             gas += min(said.gas, _UNKNOWN_GAS)
-            created = _created_address(sender, said.nonce)
+            created = generate_contract_address(Address(sender), said.nonce)
             writes += (created, NONCE), (created, CODE)
         else:
             reads.append((to, CODE))
@@ -320,7 +319,7 @@ class Unforeseen:
 
     def forecast(self, index: int, transaction: Any, sender: bytes | None) -> Forecast:
         """Every transaction is expected to cost the same and to touch nothing."""
-        return Forecast(index, frozenset(), frozenset(), _INTRINSIC_GAS, teaches=False)
+        return Forecast(index, frozenset(), frozenset(), GAS_TX, teaches=False)
 
     def learn(
         self,
@@ -382,30 +381,19 @@ def _declared(access_list: Any) -> list[Key]:
     return [(bytes(account), int(slot)) for account, slots in access_list for slot in slots]
 
 
-def _created_address(sender: bytes, nonce: int) -> bytes:
-    """Where a creating transaction puts its contract (yellow paper, section 7)."""
-    return keccak(encode([sender, nonce]))[12:]  # type: ignore[no-untyped-call]
-
-
 def _authorities(transaction: Any, fields: Any) -> Sequence[bytes]:
     """Accounts that an EIP-7702 transaction delegates, as far as the signatures are good."""
     found: list[bytes] = []
-    if getattr(fields, "type_id", None) != _SET_CODE_TYPE:
+    if getattr(fields, "type_id", None) != SET_CODE_TRANSACTION_TYPE:
         return found
     for authorization in transaction.authorization_list:
         try:
             signed = [authorization.chain_id, authorization.address, authorization.nonce]
-            signature = (
-                authorization.r.to_bytes(32, "big")
-                + authorization.s.to_bytes(32, "big")
-                + bytes((authorization.y_parity,))
-            )
-            message = _SET_CODE_MAGIC + encode(signed)  # type: ignore[no-untyped-call]
-            digest = keccak(message)
-            key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+            message = MAGIC + encode(signed)  # type: ignore[no-untyped-call]
+            signature = signature_of(authorization.r, authorization.s, authorization.y_parity)
+            found.append(signer(signature, keccak(message)))
         except Exception:  # a bad authorization is skipped by the protocol, too
             continue
-        found.append(keccak(key.format(compressed=False)[1:])[12:])
     return found
 
 

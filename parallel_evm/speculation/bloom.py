@@ -1,7 +1,7 @@
 """The bloom filter of a receipt, as one number of 2048 bits.
 
 Responsible for: the same filter that `eth_bloom` makes (yellow paper, 4.3.1, M3:2048).
-Talks to: `hashing`.
+Talks to: `hashing`; `logs`, for what an entry is.
 Never: decodes or queries a filter.
 """
 
@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from parallel_evm.hashing import keccak
+from parallel_evm.speculation.logs import LogEntry
 
 _REMEMBERED = 1 << 14
 """Addresses and topics whose bits are kept: blocks name the same tokens and events again and
 again. At some 400 bytes each this stays below 8 MB."""
 
 
-def bloom_of(logs: Iterable[tuple[int, bytes, tuple[int, ...], bytes]]) -> int:
-    """The filter of log entries (position, address, topics, data); 0 for none."""
+def bloom_of(logs: Iterable[LogEntry]) -> int:
+    """The filter of log entries; 0 for none."""
     bloom = 0
     for _, address, topics, _ in logs:
         bloom |= _bits(address)

@@ -5,7 +5,7 @@ Responsible for: the parts of py-evm's state and computation classes that every 
 Talks to: `FlatState`, whose one log undoes accounts and transient storage together.
 Never: fails by itself. What py-evm would refuse is handed to py-evm, before anything was done.
 
-`DirectState` and `DirectCalls` are mixed in by `rules.speculative_state`, and only where every rule is
+`rules.speculative_state` mixes `DirectState` and `DirectCalls` in, and only where every rule is
 py-evm's own.
 """
 
@@ -26,20 +26,10 @@ from eth.vm.message import Message
 from eth.vm.stack import Stack
 
 
-class DirectState:
-    """Mixed into a state class over a `FlatState`."""
+class FlatTransientStorage:
+    """Mixed into a state class over a `FlatState`, whose log undoes transient storage as well."""
 
     _account_db: Any
-
-    def snapshot(self) -> JournalDBCheckpoint:
-        checkpoint: JournalDBCheckpoint = self._account_db.record()
-        return checkpoint
-
-    def revert(self, snapshot: JournalDBCheckpoint) -> None:
-        self._account_db.discard(snapshot)
-
-    def commit(self, snapshot: JournalDBCheckpoint) -> None:
-        self._account_db.commit(snapshot)
 
     def get_transient_storage(self, address: bytes, slot: int) -> bytes:
         value: bytes = self._account_db.get_transient_storage(address, slot)
@@ -50,6 +40,20 @@ class DirectState:
 
     def clear_transient_storage(self) -> None:
         self._account_db.clear_transient_storage()
+
+
+class DirectState(FlatTransientStorage):
+    """Mixed into a state class over a `FlatState` on which nobody makes a state root."""
+
+    def snapshot(self) -> JournalDBCheckpoint:
+        checkpoint: JournalDBCheckpoint = self._account_db.record()
+        return checkpoint
+
+    def revert(self, snapshot: JournalDBCheckpoint) -> None:
+        self._account_db.discard(snapshot)
+
+    def commit(self, snapshot: JournalDBCheckpoint) -> None:
+        self._account_db.commit(snapshot)
 
 
 class DirectMessage(Message):

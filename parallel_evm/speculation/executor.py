@@ -54,8 +54,8 @@ from eth.vm.opcode_values import STOP
 from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.calls import message_of
 from parallel_evm.speculation.fields import Fields, fields_of
-from parallel_evm.speculation.logs import encode_logs
-from parallel_evm.speculation.result import LogEntry, Outcome
+from parallel_evm.speculation.logs import LogEntry, encode_logs
+from parallel_evm.speculation.result import Outcome
 from parallel_evm.speculation.stock import (
     STOCK_VMS,
     state_runs_stock_rules,

@@ -91,3 +91,6 @@ _TYPED: Final[dict[type, tuple[int, _Reader]]] = {
     )
 }
 _NOTHING: Final[tuple[int, _Reader]] = (-1, tuple)
+
+STOCK_PAYLOADS: Final[frozenset[type]] = frozenset(_TYPED)
+"""py-evm's typed transactions, without their wrappers."""

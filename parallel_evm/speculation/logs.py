@@ -12,11 +12,14 @@ from typing import Final
 
 from parallel_evm.merkle.nodes import node_of, string_item
 
+LogEntry = tuple[int, bytes, tuple[int, ...], bytes]
+"""(position in the transaction, address, topics, data), as py-evm's computations keep them."""
+
 NO_LOGS: Final = b"\xc0"
 
 
-def encode_logs(logs: Iterable[tuple[int, bytes, tuple[int, ...], bytes]]) -> bytes:
-    """The RLP of log entries (position, address, topics, data), equal to what `Log` makes of it."""
+def encode_logs(logs: Iterable[LogEntry]) -> bytes:
+    """The RLP of log entries, equal to what `Log` makes of it."""
     encoded = []
     for _, address, topics, data in logs:
         words = b"".join([b"\xa0" + topic.to_bytes(32, "big") for topic in topics])

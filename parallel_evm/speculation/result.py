@@ -10,12 +10,9 @@ from eth.abc import ComputationAPI
 from eth.exceptions import VMError
 
 from parallel_evm.speculation.bloom import bloom_of
-from parallel_evm.speculation.logs import NO_LOGS, encode_logs
+from parallel_evm.speculation.logs import NO_LOGS, LogEntry, encode_logs
 from parallel_evm.state.flat import Effects, Traces
 from parallel_evm.state.recorder import Observations
-
-LogEntry = tuple[int, bytes, tuple[int, ...], bytes]
-"""(position in the transaction, address, topics, data), as py-evm's computations keep them."""
 
 
 @dataclass(slots=True)

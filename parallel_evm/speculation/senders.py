@@ -1,20 +1,21 @@
 """Who sent a transaction: recovery of the address from the signature, once for all.
 
 Responsible for: `recover_sender`, and for telling py-evm's transaction what was found.
-Talks to: coincurve; `fields`; `signing`, for what was signed.
+Talks to: `recovery`; `fields`; `signing`, for what was signed.
 Never: decides what is no signature: py-evm's slower way has the last word.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
-from coincurve import PublicKey
+from typing import Any, Final
 
 from parallel_evm.hashing import keccak
-from parallel_evm.speculation.fields import fields_of
+from parallel_evm.recovery import signature_of, signer
+from parallel_evm.speculation.fields import STOCK_PAYLOADS, fields_of
 from parallel_evm.speculation.signing import message_for_signing, signed_on_the_wire
+from parallel_evm.speculation.stock import ALL_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
+
+_PY_EVMS: Final = ALL_LEGACY_TRANSACTIONS | STOCK_TYPED_TRANSACTIONS | STOCK_PAYLOADS
 
 
 def recover_sender(transaction: Any) -> bytes | None:
@@ -39,16 +40,10 @@ def recover_sender(transaction: Any) -> bytes | None:
 def remember_sender(transaction: Any, sender: bytes) -> None:
     """Put a sender that was recovered elsewhere into the transaction."""
     for signed in (transaction, getattr(transaction, "_inner", None)):
-        kind: Any = type(signed)
-        if _is_py_evms(kind):
+        if type(signed) in _PY_EVMS:
             known = vars(signed)
             known["sender"] = sender
             known["check_signature_validity"] = _checked
-
-
-@lru_cache(maxsize=64)
-def _is_py_evms(kind: type) -> bool:
-    return kind.__module__.startswith("eth.vm.forks.")
 
 
 def _checked() -> None:
@@ -60,7 +55,7 @@ def recover_encoded(encoded: bytes) -> bytes | None:
     where that is for others to say."""
     try:
         message, r, s, parity = signed_on_the_wire(encoded)
-        return _address(keccak(message), r, s, parity)
+        return signer(signature_of(r, s, parity), keccak(message))
     except Exception:
         return None
 
@@ -74,11 +69,5 @@ def _recover(transaction: Any) -> bytes:
         r, s = fields.r, fields.s
     if parity not in (0, 1):
         raise ValueError("not a recovery id")
-    return _address(keccak(message_for_signing(transaction, fields)), r, s, parity)
-
-
-def _address(digest: bytes, r: int, s: int, parity: int) -> bytes:
-    """Whose signature of ``digest`` this is. Raises ValueError or OverflowError for none."""
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((parity,))
-    key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
-    return keccak(key.format(compressed=False)[1:])[12:]
+    digest = keccak(message_for_signing(transaction, fields))
+    return signer(signature_of(r, s, parity), digest)

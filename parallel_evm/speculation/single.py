@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final, cast
 
 from eth.abc import ComputationAPI, SignedTransactionAPI
-from eth.vm.state import BaseState
 
-from parallel_evm.speculation.calls import DirectCalls, DirectState
+from parallel_evm.speculation.calls import DirectCalls, FlatTransientStorage
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
@@ -33,18 +32,17 @@ class _Forgotten(dict[bytes, bytes]):
         pass
 
 
-class SingleState(DirectState):
-    """Mixed into a state class over a `FlatState`, which undoes transient storage as well."""
+class SingleState(FlatTransientStorage):
+    """Mixed into a state class over a `MerkleState`. Its snapshots are py-evm's, whose callers may
+    make a state root in between."""
 
+    snapshot: Any
+    revert: Any
+    commit: Any
     computation_class: Any
     native_computation_class: ClassVar[Any]
     """py-evm's own."""
     preimages: ClassVar[dict[bytes, bytes]] = _Forgotten()
-
-    # Here a snapshot is what py-evm's callers expect: they may make a state root in between.
-    snapshot: Any = BaseState.snapshot
-    revert: Any = BaseState.revert
-    commit: Any = BaseState.commit
 
     def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
         """``apply_transaction`` of py-evm: the same computation, and the same errors."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any, Final
 
-from eth.abc import VirtualMachineAPI
 from eth.vm import forks
 from eth.vm.base import VM
 from eth.vm.forks.spurious_dragon.transactions import SpuriousDragonTransaction
@@ -37,10 +36,13 @@ _STOCK_OPERATIONS: Final[frozenset[int]] = frozenset(
 
 _BUILDERS: Final[tuple[Any, ...]] = tuple(vm.get_transaction_builder() for vm in STOCK_VMS)
 
+ALL_LEGACY_TRANSACTIONS: Final[frozenset[type]] = frozenset(
+    getattr(builder, "legacy_signed", builder) for builder in _BUILDERS
+)
+"""py-evm's legacy transactions, of all forks."""
+
 STOCK_LEGACY_TRANSACTIONS: Final[frozenset[type]] = frozenset(
-    legacy
-    for legacy in (getattr(builder, "legacy_signed", builder) for builder in _BUILDERS)
-    if issubclass(legacy, SpuriousDragonTransaction)
+    legacy for legacy in ALL_LEGACY_TRANSACTIONS if issubclass(legacy, SpuriousDragonTransaction)
 )
 """py-evm's legacy transactions since EIP-155."""
 
@@ -105,14 +107,8 @@ def is_stock_method(cls: type, name: str) -> bool:
     return False
 
 
-def runs_stock_rules(vm_class: type[VirtualMachineAPI]) -> bool:
-    """Are state, executor, computation, opcodes and precompiles of this VM all py-evm's own?"""
-    state = vm_class.get_state_class()
-    return state_runs_stock_rules(state)
-
-
 def state_runs_stock_rules(state: Any) -> bool:
-    """The same for a state class."""
+    """Are this state class, its executor, computation, opcodes and precompiles all py-evm's own?"""
     computation = state.computation_class
     executor = state.transaction_executor_class
     tables = (computation.opcodes, computation._precompiles or {})

@@ -465,3 +465,12 @@ class FlatState(AccountDatabaseAPI):
 
     def persist(self) -> MetaWitnessAPI:
         raise NotImplementedError("A view of the state is not persisted; commit its effects first")
+
+
+class View(FlatState):
+    """A `FlatState` in the form in which py-evm's states build their account database."""
+
+    __slots__ = ()
+
+    def __init__(self, db: Source, state_root: bytes) -> None:
+        super().__init__(db)

@@ -25,7 +25,7 @@ from eth_abi.exceptions import ABITypeError, ParseError
 from eth_typing import Address, BlockNumber, Hash32
 
 from parallel_evm.hashing import keccak
-from parallel_evm.state.flat import FlatState
+from parallel_evm.state.flat import View
 from parallel_evm.state.recorder import Recorder
 from parallel_evm.state.source import Account, AccountSource
 from parallel_evm.translator.computation import translating
@@ -142,7 +142,7 @@ class _Stage:
         self._state_class = type(
             state_class.__name__,
             (state_class,),
-            {"account_db_class": _View, "computation_class": computation},
+            {"account_db_class": View, "computation_class": computation},
         )
 
     def arguments(self, draw: Callable[[_Kind], Any]) -> tuple[Any, ...]:
@@ -237,15 +237,6 @@ class _Kind:
             raise ValueError(f"no values are known of the type {parsed.to_type_str()}")
         bits = parsed.sub if parsed.base == "uint" else parsed.sub - 1
         return choose([number for number in _NUMBERS if number < 2**bits])
-
-
-class _View(FlatState):
-    """The account database of a state over a recorder."""
-
-    __slots__ = ()
-
-    def __init__(self, db: Any, state_root: bytes) -> None:
-        super().__init__(db)
 
 
 class _World(AccountSource):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from math import inf
 from typing import Any, ClassVar
 
@@ -53,9 +52,7 @@ class RuleBook:
         key = (state_class, liberties)
         derived = self._derived.get(key)
         if derived is None:
-            derived = self._derived[key] = speculative_state(
-                state_class, **asdict(liberties), assistant=self._assistant
-            )
+            derived = self._derived[key] = speculative_state(*key, self._assistant)
         return derived
 
 

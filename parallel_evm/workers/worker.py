@@ -15,7 +15,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -175,7 +174,7 @@ class Worker:
             self._count = count
             if rules is not None:
                 state_class, liberties = cloudpickle.loads(rules)
-                self._rules[token] = speculative_state(state_class, **asdict(liberties))
+                self._rules[token] = speculative_state(state_class, liberties)
                 if liberties.translation_cache is not None:
                     self._caches.add(cache_at(liberties.translation_cache))
                 while len(self._rules) > RULES:

@@ -13,7 +13,7 @@ from eth.vm.forks import BerlinVM, ByzantiumVM, CancunVM, FrontierVM, PragueVM
 
 from parallel_evm.precompiles import fast_precompiles, table
 from parallel_evm.precompiles.drop_in import DropIn
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.stock import STOCK_VMS
 from tests.precompiles.outcomes import PLENTY, address, fast_table, run, stock_table
 
@@ -94,8 +94,10 @@ def test_without_its_library_blake2f_stays(monkeypatch: pytest.MonkeyPatch) -> N
 def test_speculations_use_the_table_unless_told() -> None:
     state = PragueVM.get_state_class()
     stock = stock_table(PragueVM)
-    fast = speculative_state(state).computation_class.get_precompiles()
-    slow = speculative_state(state, fast_precompiles=False).computation_class.get_precompiles()
+    fast = speculative_state(state, Liberties()).computation_class.get_precompiles()
+    slow = speculative_state(
+        state, Liberties(fast_precompiles=False)
+    ).computation_class.get_precompiles()
     assert slow == stock
     assert list(fast) == list(stock)
     assert isinstance(fast[address(8)], DropIn)
@@ -107,5 +109,5 @@ def test_customised_rules_keep_their_table() -> None:
         (PragueVM.get_state_class(),),
         {"computation_class": customised(PragueVM, x01=identity, x20=lambda computation: None)},
     )
-    table_of = speculative_state(state).computation_class.get_precompiles()
+    table_of = speculative_state(state, Liberties()).computation_class.get_precompiles()
     assert table_of == state.computation_class.get_precompiles()

@@ -24,7 +24,7 @@ from parallel_evm.scheduling import forecast as forecast_module
 from parallel_evm.scheduling.forecast import Forecast, Forecaster
 from parallel_evm.scheduling.lanes import plan
 from parallel_evm.speculation.result import Outcome, Speculation
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, CODE, LIFE, NONCE, Key
@@ -1071,7 +1071,7 @@ class Contract:
             base_fee_per_gas=10**6,
             excess_blob_gas=0,
         )
-        state_class = speculative_state(CancunVM.get_state_class(), translate)
+        state_class = speculative_state(CancunVM.get_state_class(), Liberties(translate=translate))
         self.state = FlatState(Genesis())
         self._lane = Speculator(state_class, context, self.state, last=100)
         self._artifact = artifacts.load(name)

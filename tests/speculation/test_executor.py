@@ -32,7 +32,7 @@ from parallel_evm.speculation.calls import message_of
 from parallel_evm.speculation.executor import Irregular, fork_of
 from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Outcome, Speculation
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import Effects, FlatState
@@ -109,7 +109,7 @@ class Pair:
         state_class = vm_class.get_state_class()
         self.layered, self.direct = (
             Speculator(
-                speculative_state(state_class, translate=False, direct=direct),
+                speculative_state(state_class, Liberties(translate=False, direct=direct)),
                 ExecutionContext(**about),
                 FlatState(World(state)),
                 last,

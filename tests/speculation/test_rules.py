@@ -18,12 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm import parallelize
-from parallel_evm.speculation.rules import LazyBalance
+from parallel_evm.speculation.balances import LazyBalance
 from parallel_evm.speculation.stock import (
     STOCK_VMS,
     is_stock_class,
     is_stock_method,
-    runs_stock_rules,
     state_runs_stock_rules,
     stock_base,
 )
@@ -100,9 +99,9 @@ def test_it_stays_what_it_was_when_it_was_read() -> None:
 def test_every_fork_of_py_evm_is_stock_and_stays_so_when_wrapped() -> None:
     assert len(STOCK_VMS) >= 17
     for vm in STOCK_VMS:
-        assert runs_stock_rules(vm)
+        assert state_runs_stock_rules(vm.get_state_class())
         wrapped = parallelize(vm, workers=1, backend="serial")
-        assert runs_stock_rules(wrapped.sequential_vm_class)
+        assert state_runs_stock_rules(wrapped.sequential_vm_class.get_state_class())
 
 
 def _subclass(base: type, **attributes: Any) -> type:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.speculation.executor import Irregular
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import (
     ANCESTORS_AT_ONCE,
     MAX_PREIMAGES,
@@ -74,7 +74,7 @@ class Scripted(Speculator):
 
     def __init__(self, last: int = 9) -> None:
         vm = CHAIN.get_vm()
-        rules = speculative_state(vm.get_state_class(), translate=False, direct=True)
+        rules = speculative_state(vm.get_state_class(), Liberties(translate=False))
         super().__init__(rules, vm.state.execution_context, FlatState(Fives()), last)
 
     def _directly(self, transaction: Any) -> Any:

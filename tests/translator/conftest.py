@@ -16,7 +16,7 @@ from eth.vm.message import Message
 
 from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.hashing import keccak
-from parallel_evm.state.flat import FlatState
+from parallel_evm.state.flat import View
 from parallel_evm.state.keys import BALANCE
 from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account, AccountSource
@@ -66,13 +66,6 @@ class World(AccountSource):
 
     def code(self, code_hash: bytes) -> bytes:
         return self._codes[code_hash]
-
-
-class View(FlatState):
-    __slots__ = ()
-
-    def __init__(self, db: Any, state_root: bytes) -> None:
-        super().__init__(db)
 
 
 @dataclass

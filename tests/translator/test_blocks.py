@@ -9,7 +9,7 @@ from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
 
 from parallel_evm import ParallelConfig, parallelize, workloads
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.translator import has_stock_loop
 from parallel_evm.translator.trace import Trace
 
@@ -39,7 +39,7 @@ def test_a_block_comes_out_the_same_and_was_translated(
 
 def test_only_rules_that_are_all_py_evms_are_translated() -> None:
     def computation_of(state_class: Any, **options: Any) -> Any:
-        return speculative_state(state_class, **options).computation_class
+        return speculative_state(state_class, Liberties(**options)).computation_class
 
     assert not has_stock_loop(computation_of(CancunState))
     assert has_stock_loop(computation_of(CancunState, translate=False))

@@ -19,7 +19,7 @@ from eth.vm.opcode import as_opcode
 
 import parallel_evm.translator.cache as cache_module
 from parallel_evm import ParallelConfig, close, parallelize
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.translator import translating
 from parallel_evm.translator.cache import Cache, folder_of, identity
 from parallel_evm.translator.program import FREE_TRACES
@@ -215,7 +215,9 @@ def opcodes_of(fork: str) -> dict[int, Any]:
 
 def test_every_opcode_table_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = [opcodes_of(fork) for fork in ("Frontier", "Istanbul", "Berlin", "London", "Prague")]
-    speculative = speculative_state(forks.PragueVM.get_state_class()).computation_class.opcodes
+    speculative = speculative_state(
+        forks.PragueVM.get_state_class(), Liberties()
+    ).computation_class.opcodes
     noted = {**speculative, opcode_values.SHA3: tables[-1][opcode_values.SHA3]}
     names = [identity(table, table, False) for table in tables]
     names += [identity(tables[-1], tables[-1], True)]

@@ -18,7 +18,7 @@ from eth.vm.base import VM
 from eth.vm.logic import arithmetic
 from eth.vm.opcode import as_opcode
 
-from parallel_evm.speculation.rules import speculative_state
+from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.translator import NotRecorded, orders, program, translating
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.orders import Lost, Order, described, fill
@@ -317,7 +317,7 @@ def test_an_assistant_knows_what_stands_for_what_in_a_speculation(
 ) -> None:
     """SHA3 notes preimages there, and whoever looks at a balance gets a number."""
     assistant = Comparing()
-    state = speculative_state(lab.state_class_of("cancun"), direct=False, assistant=assistant)
+    state = speculative_state(lab.state_class_of("cancun"), Liberties(direct=False), assistant)
     dialect = state.computation_class.programs.dialect
     dialect.threshold, dialect.patience = 2, 1
     twins = twins_by(lab, state.computation_class)
@@ -333,7 +333,7 @@ def test_an_assistant_knows_what_stands_for_what_in_a_speculation(
 def test_every_table_can_be_described(vm: Any) -> None:
     state = vm.get_state_class()
     stock = state.computation_class
-    speculative = speculative_state(state).computation_class
+    speculative = speculative_state(state, Liberties()).computation_class
     noted = set()
     for dialect in (translating(stock).programs.dialect, speculative.programs.dialect):
         assert dialect.description is not None

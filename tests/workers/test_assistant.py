@@ -146,7 +146,7 @@ def test_orders_are_filled_one_after_the_other(asked: Asked) -> None:
 
 
 def test_a_trail_that_leads_nowhere(asked: Asked) -> None:
-    recording = (b"", 0, (0,), ())
+    recording = (0, b"", (0,), ())
     trail = (recording, (10**6, 0, recording))  # a way out that is not there
     order = replace(order_of(), wanted=Wanted((0, b"", 10**6), trail))
     assert asked.order(order)
@@ -479,7 +479,7 @@ def test_an_order_that_nobody_reads_is_given_up(
 
 def test_large_orders_and_answers_travel(asked: Asked) -> None:
     """While somebody already waits for the next one."""
-    recording = (b"", 0, (0,), tuple((number, (2**255,) * 7) for number in range(20_000)))
+    recording = (0, b"", (0,), tuple((number, (2**255,) * 7) for number in range(20_000)))
     order = replace(order_of(), wanted=Wanted((0, b""), (recording,)))
     made = fill(order)
     assert made is not None and len(marshal.dumps(made.code)) > 1 << 20
