@@ -25,7 +25,7 @@ from eth.abc import (
     SignedTransactionAPI,
     WithdrawalAPI,
 )
-from eth.constants import MAX_UNCLES
+from eth.constants import BLANK_ROOT_HASH, MAX_UNCLES
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth.validation import validate_length_lte
@@ -73,7 +73,7 @@ class LeanAssembly:
         withdrawals: Sequence[WithdrawalAPI] | None = None,
     ) -> BlockAPI:
         vm: Any = super()
-        if not self.lean:
+        if not self.lean or not isinstance(transactions, Sequence):
             block: BlockAPI = vm.set_block_transactions_and_withdrawals(
                 base_block, new_header, transactions, receipts, withdrawals=withdrawals
             )
@@ -209,6 +209,12 @@ def lean_chaindb(chaindb_class: Any) -> Any:
     return type(chaindb_class.__name__, (LeanChainDB, chaindb_class), namespace)
 
 
+def _is_complete(block: Any, chaindb: Any) -> bool:
+    """Could it be read back? Whoever mines may give a header a root of withdrawals of his own."""
+    root = getattr(block.header, "withdrawals_root", None)
+    return root is None or root == BLANK_ROOT_HASH or bool(chaindb.exists(root))
+
+
 class LeanImport:
     """A chain that remembers the block it is persisting instead of reading it back."""
 
@@ -224,8 +230,9 @@ class LeanImport:
             self._persisting = None
 
     def get_block_by_hash(self, block_hash: Hash32) -> BlockAPI:
+        this: Any = self
         block = self._persisting
-        if block is not None and block.hash == block_hash:
+        if block is not None and block.hash == block_hash and _is_complete(block, this.chaindb):
             return block
         chain: Any = super()
         found: BlockAPI = chain.get_block_by_hash(block_hash)

@@ -39,7 +39,7 @@ def encoded(item: Any) -> bytes:
 
 def changed(original: Any, **fields: Any) -> Any:
     """``original.copy(**fields)``, with the other fields as they are instead of deep copies."""
-    if type(original).copy is not BaseSerializable.copy:  # somebody's own
-        return original.copy(**fields)
     names = original._meta.field_names
+    if type(original).copy is not BaseSerializable.copy or not fields.keys() <= set(names):
+        return original.copy(**fields)  # somebody's own, or rlp's to refuse
     return type(original)(**{**{name: getattr(original, name) for name in names}, **fields})

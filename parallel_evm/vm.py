@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final, TypeVar, cast
 
@@ -19,6 +19,7 @@ from eth.chains.base import BaseChain
 from eth.db.account import AccountDB
 from eth.vm.base import VM
 from eth.vm.forks.byzantium import ByzantiumVM
+from eth_typing import Hash32
 
 from parallel_evm.assembly import REPLACED, LeanAssembly, LeanImport, lean_chaindb
 from parallel_evm.block import BlockResult, Forecasts, Scheduling, execute
@@ -37,7 +38,7 @@ from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.balances import lean_methods
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.speculation.single import single_state_bases
-from parallel_evm.speculation.stock import is_stock_method
+from parallel_evm.speculation.stock import hidden_by_object, is_stock_method
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
 from parallel_evm.workers.local import RuleBook, SerialPool
 from parallel_evm.workers.session import CannotServe, Pool
@@ -128,7 +129,7 @@ class Engine:
         result: BlockResult = sequentially(transactions, base_header)
         if self.config.on_block is not None:
             seconds = time.perf_counter() - started
-            self._tell(self._fallback_report(vm, len(transactions), seconds, reason))
+            self._tell(self._fallback_report(vm, len(result[1]), seconds, reason))
         return result
 
     def _execute(
@@ -215,6 +216,10 @@ class Engine:
     def _reason_to_fall_back(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
     ) -> str | None:
+        if not isinstance(transactions, Sequence):
+            return f"the transactions are no sequence, but a {type(transactions).__name__}"
+        if not all(hasattr(transaction, "__dict__") for transaction in transactions):
+            return "one of the transactions is none"  # py-evm will say so
         count = len(transactions)
         if count < self.config.min_transactions:
             return (
@@ -224,6 +229,16 @@ class Engine:
         for name in ("apply_all_transactions", "apply_transaction"):
             if not _is_stock(type(vm), name):
                 return f"{type(vm).__name__}.{name} is customised"
+        for thing in (vm, vm.state):
+            hidden = hidden_by_object(thing)
+            if hidden is not None:
+                return f"{type(thing).__name__}.{hidden} was set on the object"
+        computation = vm.state.computation_class
+        if getattr(computation.opcodes, "has_changed", False) or (
+            computation is vm.sequential_state_class.computation_class
+            and computation.opcodes != vm.sequential_opcodes
+        ):
+            return f"opcodes of {computation.__name__} were exchanged"
         if base_header.block_number != vm.get_header().block_number:
             return "the header is for another block than the VM"  # py-evm refuses it
         if not isinstance(vm.state._account_db, MerkleState):
@@ -267,6 +282,8 @@ class ParallelVM(LeanAssembly):
     parallel_engine: ClassVar[Engine]
     sequential_vm_class: ClassVar[type[VM]]
     sequential_state_class: ClassVar[Any]
+    sequential_opcodes: ClassVar[dict[int, Any]]
+    """As they were when the class was parallelized."""
     parallel_state_class: ClassVar[Any]
 
     def apply_all_transactions(
@@ -274,6 +291,34 @@ class ParallelVM(LeanAssembly):
     ) -> BlockResult:
         sequentially = super().apply_all_transactions  # type: ignore[misc]
         return self.parallel_engine.apply_all(self, sequentially, transactions, base_header)
+
+    @property
+    def previous_hashes(self) -> Iterable[Hash32] | None:
+        hashes = super().previous_hashes  # type: ignore[misc]
+        return None if hashes is None else _Insistent(hashes)
+
+
+class _Insistent(Iterator[Hash32]):
+    """Hashes that, once they could not be read, cannot be read again.
+
+    py-evm's generator has ended when it has raised. What fails while a transaction is speculated on
+    has to fail again when that transaction has its turn.
+    """
+
+    def __init__(self, hashes: Iterable[Hash32]) -> None:
+        self._hashes = iter(hashes)
+        self._error: Exception | None = None
+
+    def __next__(self) -> Hash32:
+        if self._error is not None:
+            raise self._error
+        try:
+            return next(self._hashes)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._error = error
+            raise
 
 
 def parallelize(
@@ -353,6 +398,7 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
         "parallel_engine": engine,
         "sequential_vm_class": vm,
         "sequential_state_class": state,
+        "sequential_opcodes": dict(state.computation_class.opcodes),
         "parallel_state_class": parallel_state,
         "_state_class": parallel_state,
         "lean": all(_is_stock(vm, name) for name in REPLACED),

@@ -108,10 +108,10 @@ class Underway:
         """A transaction is done, and what it wrote is part of the committed state."""
         index = speculation.index
         assert speculation.outcome is not None
+        if speculation.traces is not None:  # before a receipt may ask for the state root
+            self.committed.resume(speculation.traces, speculation.effects.increments)
         self.ledger.enter(self.transactions[index], speculation.outcome)
         self.committed.witness(speculation.observations)
-        if speculation.traces is not None:
-            self.committed.resume(speculation.traces, speculation.effects.increments)
         self.learn(index, speculation)
         self.trails[index].end(speculation)
 

@@ -15,12 +15,14 @@ from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.db.witness import AccountQueryTracker, MetaWitness
 from eth.typing import JournalDBCheckpoint
+from eth.validation import validate_canonical_address
 from eth.vm.interrupt import MissingAccountTrieNode
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
 from parallel_evm.hashing import trie_key
 from parallel_evm.merkle.codec import encode_account, encode_slot
+from parallel_evm.merkle.reachable import reachable
 from parallel_evm.merkle.source import TrieSource, TrieSources, missing_in_storage
 from parallel_evm.merkle.update import update
 from parallel_evm.state.base import Changes
@@ -57,6 +59,8 @@ class MerkleState(FlatState):
         self._db = db
         self._overlay: dict[bytes, bytes] = {}
         """Trie nodes made and not yet written."""
+        self._roots_made: list[bytes] = []
+        """Since nodes were written last."""
         self._pending_codes: dict[bytes, bytes] = {}
         self._storage_made: dict[bytes, _StorageTrie] = {}
         self._witnessed: list[Observations] = []
@@ -165,6 +169,7 @@ class MerkleState(FlatState):
                 ) from missing
             self._overlay.update(result.nodes)
             root = result.root
+            self._roots_made.append(root)
         changes = Changes(
             accounts=accounts,
             slots={address: written for address, written in effects.slots.items() if written},
@@ -194,12 +199,18 @@ class MerkleState(FlatState):
     def persist(self) -> MetaWitnessAPI:
         """Write all new trie nodes and bytecode to the database, in one atomic batch."""
         self.make_state_root()
+        nodes = self._overlay
+        if len(self._roots_made) > 1:
+            # Before Byzantium every transaction has a root. py-evm keeps their topmost nodes, too.
+            roots = {root: nodes[root] for root in self._roots_made if root in nodes}
+            nodes = roots | reachable(nodes, self.source.root)
         with self._db.atomic_batch() as batch:
-            for node_hash, node in self._overlay.items():
+            for node_hash, node in nodes.items():
                 batch[node_hash] = node
             for code_hash, code in self._pending_codes.items():
                 batch[code_hash] = code
         self._overlay.clear()
+        self._roots_made.clear()
         self._pending_codes.clear()
         self.sources.remember(self.source)
         witness = self._witness()
@@ -211,8 +222,23 @@ class MerkleState(FlatState):
         self._storage_made.clear()
 
     #
+    # Asked by hand: transactions write to views, and only to addresses
+    #
+    def set_nonce(self, address: Address, nonce: int) -> None:
+        validate_canonical_address(address, title="Storage Address")
+        super().set_nonce(address, nonce)
+
+    def touch_account(self, address: Address) -> None:
+        validate_canonical_address(address, title="Storage Address")
+        super().touch_account(address)
+
+    #
     # Code
     #
+    def delete_code(self, address: Address) -> None:
+        validate_canonical_address(address, title="Storage Address")
+        super().delete_code(address)
+
     def code(self, code_hash: bytes) -> bytes:
         code = self._pending_codes.get(code_hash) or self.effects.codes.get(code_hash)
         return self.source.code(code_hash) if code is None else code

@@ -17,6 +17,7 @@ from typing import Any
 from eth.abc import ComputationAPI
 from eth.vm.opcode import Opcode
 from eth.vm.state import BaseState
+from eth_typing import Address
 
 from parallel_evm.speculation.stock import is_stock_method
 from parallel_evm.state.flat import FlatState
@@ -114,9 +115,13 @@ class ExactBalance(Opcode):
             state.exact_balances = False
 
 
-def credit(self: Any, address: bytes, delta: int) -> None:
+def credit(self: Any, address: Address, delta: int) -> None:
     """``delta_balance`` that reads the balance only where py-evm's rules need it."""
-    self._account_db.delta_balance(address, int(delta))
+    accounts = self._account_db
+    if isinstance(accounts, FlatState):
+        accounts.delta_balance(address, int(delta))
+    else:  # somebody has put another one in its place
+        BaseState.delta_balance(self, address, delta)
 
 
 def lean_methods(state_class: type[BaseState]) -> dict[str, Callable[..., Any]]:

@@ -19,31 +19,47 @@ from typing import Any
 from eth.constants import CREATE_CONTRACT_ADDRESS, STACK_DEPTH_LIMIT
 from eth.typing import JournalDBCheckpoint
 from eth.vm.code_stream import CodeStream
+from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.shanghai.computation import ShanghaiComputation
 from eth.vm.gas_meter import GasMeter
 from eth.vm.memory import Memory
 from eth.vm.message import Message
 from eth.vm.stack import Stack
 
+from parallel_evm.state.flat import FlatState
+
 
 class FlatTransientStorage:
-    """Mixed into a state class over a `FlatState`, whose log undoes transient storage as well."""
+    """Mixed into a state class over a `FlatState` since Cancun: its log undoes transient storage,
+    too."""
 
     _account_db: Any
 
     def get_transient_storage(self, address: bytes, slot: int) -> bytes:
-        value: bytes = self._account_db.get_transient_storage(address, slot)
+        value: bytes = self._storage().get_transient_storage(address, slot)
         return value
 
     def set_transient_storage(self, address: bytes, slot: int, value: bytes) -> None:
-        self._account_db.set_transient_storage(address, slot, value)
+        self._storage().set_transient_storage(address, slot, value)
 
     def clear_transient_storage(self) -> None:
-        self._account_db.clear_transient_storage()
+        self._storage().clear_transient_storage()
+
+    def _storage(self) -> Any:
+        accounts = self._account_db
+        # py-evm's own, where somebody has put another account database in its place
+        return accounts if isinstance(accounts, FlatState) else super()
 
 
-class DirectState(FlatTransientStorage):
+def transient_storage_of(state_class: Any) -> tuple[type, ...]:
+    """What to mix into this class for its transient storage, where it has any (EIP-1153)."""
+    return (FlatTransientStorage,) if issubclass(state_class, CancunState) else ()
+
+
+class DirectState:
     """Mixed into a state class over a `FlatState` on which nobody makes a state root."""
+
+    _account_db: Any
 
     def snapshot(self) -> JournalDBCheckpoint:
         checkpoint: JournalDBCheckpoint = self._account_db.record()
@@ -140,7 +156,8 @@ class DirectCalls:
         accounts = state._account_db
         value = message.value if message.should_transfer_value else 0
         if (
-            message.depth > STACK_DEPTH_LIMIT
+            not isinstance(accounts, FlatState)  # somebody has put another one in its place
+            or message.depth > STACK_DEPTH_LIMIT
             or (value and not accounts.at_least(message.sender, value))
             or cls.logger.show_debug2  # somebody wants to read of every transfer
         ):

@@ -151,10 +151,12 @@ class _Order:
 class Executor:
     """Runs transactions of one block, one after another, each on a fresh view."""
 
-    def __init__(self, state: Any, fork: Fork) -> None:
-        """``state``: its account database is exchanged for each transaction's view."""
+    def __init__(self, state: Any, fork: Fork, ghosts: frozenset[bytes]) -> None:
+        """``state``: its account database is exchanged for each transaction's view. ``ghosts``:
+        accounts that hold storage and do not exist."""
         self._state = state
         self._fork = fork
+        self._ghosts = ghosts
         self._coinbase = state.coinbase
         self._gas_for_data: dict[tuple[type, int, int, bool], int] = {}
         self._base_fee = state.execution_context.base_fee_per_gas if fork.has_base_fee else 0
@@ -331,7 +333,7 @@ class Executor:
             view.touch_account(to)
         gas_left = order.gas_for_message
         floor = self._settle(view, order, gas_left, refund)
-        _clear(view, (self._coinbase, to))
+        self._clear(view, (self._coinbase, to))
         return Outcome(
             _error=None,
             output=b"",
@@ -400,7 +402,7 @@ class Executor:
         for account in deleted:
             view.delete_account(account)
         tree.touched[self._coinbase] = None
-        _clear(view, tree.touched)
+        self._clear(view, tree.touched)
         message = computation.msg
         return Outcome(
             _error=error,
@@ -421,6 +423,18 @@ class Executor:
             bloom=bloom_of(tree.logs),
             encoded_logs=encode_logs(tree.logs),
         )
+
+    def _clear(self, view: FlatState, touched: Iterable[Any]) -> None:
+        """Delete what was touched and is empty (EIP-161)."""
+        deltas = view.effects.deltas
+        for account in touched:
+            if (
+                deltas.get(account, 0) <= 0  # else it has a balance
+                and view.exists(account)
+                and view.account_is_empty(account)
+                and (account in self._ghosts or not view.forget_touch(account))
+            ):
+                view.delete_account(account)
 
 
 class _CallTree:
@@ -455,19 +469,6 @@ class _CallTree:
             self.touched[THREE] = None
         for child in computation.children:
             self.visit(child, failed or child._error is not None)
-
-
-def _clear(view: FlatState, touched: Iterable[Any]) -> None:
-    """Delete what was touched and is empty (EIP-161)."""
-    deltas = view.effects.deltas
-    for account in touched:
-        if (
-            deltas.get(account, 0) <= 0  # else it has a balance
-            and view.exists(account)
-            and view.account_is_empty(account)
-            and not view.forget_touch(account)
-        ):
-            view.delete_account(account)
 
 
 def _must_be_valid(signed: Any) -> None:

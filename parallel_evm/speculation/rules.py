@@ -21,13 +21,19 @@ from eth.vm.stack import to_bytes, to_int
 
 from parallel_evm import precompiles
 from parallel_evm.speculation.balances import ExactBalance, LazyBalance, lean_methods
-from parallel_evm.speculation.calls import DirectCalls, DirectState, refund_strategy_of
+from parallel_evm.speculation.calls import (
+    DirectCalls,
+    DirectState,
+    refund_strategy_of,
+    transient_storage_of,
+)
 from parallel_evm.speculation.executor import fork_of
 from parallel_evm.speculation.stock import state_runs_stock_rules
 from parallel_evm.state.flat import View
 from parallel_evm.translator import has_stock_loop, translating
 from parallel_evm.translator.cache import cache_at
 from parallel_evm.translator.machine import NOTED_SIZES
+from parallel_evm.translator.operations import OpcodeTable
 from parallel_evm.translator.orders import Assistant
 
 
@@ -100,15 +106,17 @@ def speculative_state(
         computation = state_class.computation_class
         computation_bases: tuple[Any, ...] = (computation,)
         if liberties.direct:
-            state_bases = (DirectState, state_class)
+            state_bases = (DirectState, *transient_storage_of(state_class), state_class)
             computation_bases = (DirectCalls, computation)
         wrapped = {
             value: computation.opcodes[value] for value in _WRAPPERS if value in computation.opcodes
         }
-        opcodes = {
-            **computation.opcodes,
-            **{value: _WRAPPERS[value](operation) for value, operation in wrapped.items()},
-        }
+        opcodes = OpcodeTable(
+            {
+                **computation.opcodes,
+                **{value: _WRAPPERS[value](operation) for value, operation in wrapped.items()},
+            }
+        )
         table = computation._precompiles
         if liberties.fast_precompiles:
             table = precompiles.fast_precompiles(computation)

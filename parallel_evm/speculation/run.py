@@ -58,7 +58,7 @@ class Speculator:
         fork = state_class.direct_fork
         self._executor = None
         if fork is not None and not self._state.logger.show_debug2:
-            self._executor = Executor(self._state, fork)
+            self._executor = Executor(self._state, fork, lane.ghosts())
 
     def run(
         self, index: int, transaction: SignedTransactionAPI, hot: HotSlots | None = None

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, cast
 
 from eth.abc import ComputationAPI, SignedTransactionAPI
 
-from parallel_evm.speculation.calls import DirectCalls, FlatTransientStorage
+from parallel_evm.speculation.calls import DirectCalls, transient_storage_of
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.speculation.stock import STOCK_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
@@ -32,7 +32,7 @@ class _Forgotten(dict[bytes, bytes]):
         pass
 
 
-class SingleState(FlatTransientStorage):
+class SingleState:
     """Mixed into a state class over a `MerkleState`. Its snapshots are py-evm's, whose callers may
     make a state root in between."""
 
@@ -42,12 +42,14 @@ class SingleState(FlatTransientStorage):
     computation_class: Any
     native_computation_class: ClassVar[Any]
     """py-evm's own."""
+    translated_computation_class: ClassVar[Any]
+    """What `computation_class` is, unless somebody sets another one."""
     preimages: ClassVar[dict[bytes, bytes]] = _Forgotten()
 
     def apply_transaction(self, transaction: SignedTransactionAPI) -> ComputationAPI:
         """``apply_transaction`` of py-evm: the same computation, and the same errors."""
         run: Any = super().apply_transaction  # type: ignore[misc]
-        if _is_native(self):
+        if not _is_translated(self):
             return cast(ComputationAPI, run(transaction))
         if type(transaction) in _STOCK_TRANSACTIONS:
             recover_sender(transaction)  # py-evm would do it twice
@@ -70,20 +72,26 @@ class SingleState(FlatTransientStorage):
 
 @contextmanager
 def natively(state: Any) -> Iterator[None]:
-    """Inside, ``state`` runs code in py-evm's own computations."""
-    if _is_native(state):
+    """Inside, ``state`` runs code in py-evm's own computations, or in those that somebody gave it
+    in their place."""
+    if not _is_translated(state):
         yield
         return
+    given = vars(state).get("computation_class")
     state.computation_class = state.native_computation_class
     try:
         yield
     finally:
-        del state.computation_class
+        if given is None:
+            del state.computation_class
+        else:
+            state.computation_class = given
 
 
-def _is_native(state: Any) -> bool:
-    return not isinstance(state, SingleState) or (
-        state.computation_class is state.native_computation_class
+def _is_translated(state: Any) -> bool:
+    """Does it run the very class that was made for it, and nothing that was made of that?"""
+    return isinstance(state, SingleState) and (
+        state.computation_class is state.translated_computation_class
     )
 
 
@@ -95,7 +103,8 @@ def single_state_bases(
     computation = speculative.computation_class
     if not issubclass(computation, DirectCalls):
         return (state_class,), {}
-    return (SingleState, state_class), {
+    return (SingleState, *transient_storage_of(state_class), state_class), {
         "computation_class": computation,
         "native_computation_class": state_class.computation_class,
+        "translated_computation_class": computation,
     }

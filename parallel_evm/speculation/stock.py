@@ -107,6 +107,13 @@ def is_stock_method(cls: type, name: str) -> bool:
     return False
 
 
+def hidden_by_object(thing: Any) -> str | None:
+    """A method of the object's class, or a class named there, in whose place something was put on
+    the object itself; None where there is no such thing."""
+    cls = type(thing)
+    return next((name for name in vars(thing) if callable(getattr(cls, name, None))), None)
+
+
 def state_runs_stock_rules(state: Any) -> bool:
     """Are this state class, its executor, computation, opcodes and precompiles all py-evm's own?"""
     computation = state.computation_class

@@ -310,6 +310,14 @@ class FlatState(AccountDatabaseAPI):
         self.effects.deltas.pop(address, None)
         return True
 
+    def ghosts(self) -> frozenset[bytes]:
+        """Accounts that do not exist and hold storage all the same. No transaction makes them;
+        somebody has written to the state by hand."""
+        slots = self.effects.slots
+        return frozenset(
+            address for address, held in slots.items() if held and not self.exists(address)
+        )
+
     def delete_account(self, address: Address) -> None:
         validate_canonical_address(address, title="Storage Address")
         self._wipe(address)

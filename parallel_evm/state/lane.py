@@ -20,18 +20,23 @@ _NOTHING: Final[dict[int, int]] = {}
 class Lane(FlatState):
     """A `FlatState` that knows what was read through it."""
 
-    __slots__ = ("observations",)
+    __slots__ = ("_ghosts", "observations")
 
     def __init__(self, source: Source, written: Effects) -> None:
         """``source``: before the block, which has ``written`` something before its first
         transaction; that is not part of the lane's own effects."""
+        self._ghosts: frozenset[bytes] = frozenset()
         if written.cells or written.slots or written.deltas or written.codes:
             before = FlatState(source)
             before.fold(written)
+            self._ghosts = before.ghosts()
             source = before
         recorder = Recorder(source)
         super().__init__(recorder)
         self.observations: Observations = recorder.observations
+
+    def ghosts(self) -> frozenset[bytes]:
+        return self._ghosts
 
     def fold(self, effects: Effects) -> None:
         """Take over what a transaction wrote that ran on this lane, where it is another value now:

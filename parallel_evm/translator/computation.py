@@ -16,7 +16,7 @@ from eth.vm.computation import NO_RESULT, BaseComputation
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.dialect import THRESHOLD, Dialect
 from parallel_evm.translator.guarded_memory import GuardedMemory
-from parallel_evm.translator.operations import Opcodes
+from parallel_evm.translator.operations import Opcodes, OpcodeTable
 from parallel_evm.translator.orders import Assistant
 from parallel_evm.translator.program import PADDING, Programs
 
@@ -53,6 +53,9 @@ def translating(
     if not has_stock_loop(computation_class):
         raise ValueError(f"{computation_class.__name__} has a loop or an end of its own")
     programs = Programs(Dialect(computation_class.opcodes, wrapped, threshold, cache, assistant))
+    table = computation_class.opcodes
+    if not isinstance(table, OpcodeTable):
+        table = OpcodeTable(table)
 
     def apply_computation(
         cls: Any,
@@ -61,11 +64,17 @@ def translating(
         transaction_context: Any,
         parent_computation: Any = None,
     ) -> Any:
-        if cls.logger.show_debug2:  # somebody wants to see every opcode
+        linear = getattr(state._account_db, "linear", None)
+        computation = cls(state, message, transaction_context)
+        if (
+            cls.logger.show_debug2  # somebody wants to see every opcode
+            or linear is None  # somebody gave the state another account database
+            or computation.opcodes is not table  # or the computation other opcodes
+            or table.has_changed
+        ):
             return computation_class.apply_computation.__func__(
                 cls, state, message, transaction_context, parent_computation
             )
-        computation = cls(state, message, transaction_context)
         try:
             # Most calls have a parent, which is asked below, and is_origin_computation is slow.
             if (
@@ -89,7 +98,7 @@ def translating(
 
             program = programs[message.code]
             functions = program.functions
-            if state._account_db.linear:
+            if linear:
                 functions = program.blocks
                 computation._memory = GuardedMemory()
             stack = computation._stack.values
@@ -125,6 +134,7 @@ def translating(
         (computation_class,),
         {
             "apply_computation": classmethod(apply_computation),
+            "opcodes": table,
             "programs": programs,
             "__module__": computation_class.__module__,
             "__qualname__": computation_class.__qualname__,

@@ -9,7 +9,8 @@ Gas costs come from the objects themselves, so every fork is right by constructi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Final
 
 from eth.vm import forks, opcode_values
@@ -29,6 +30,31 @@ from eth.vm.forks.london.storage import GAS_SCHEDULE_EIP3529
 from eth.vm.logic.storage import NetSStoreGasSchedule
 
 Opcodes = Mapping[int, Any]
+
+
+class OpcodeTable(dict[int, Any]):
+    """Opcode objects by number, for a computation class: knows whether it was changed since.
+
+    Tracers and test tools exchange opcodes in the table of a class that they are given. What was
+    translated knows nothing of that, so it is not used any more.
+    """
+
+    has_changed = False
+
+
+def _noting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def noted(self: OpcodeTable, *arguments: Any, **named: Any) -> Any:
+        self.has_changed = True
+        return method(self, *arguments, **named)
+
+    return noted
+
+
+for _name in (
+    "__delitem__", "__ior__", "__setitem__", "clear", "pop", "popitem", "setdefault", "update",
+):  # fmt: skip
+    setattr(OpcodeTable, _name, _noting(getattr(dict, _name)))
 
 NAMES: Final[dict[int, str]] = {
     value: name for name, value in vars(opcode_values).items() if name.isupper()
