@@ -4,7 +4,7 @@ Responsible for: eth-tester's backend interface over one py-evm chain that was m
 queueing what is sent, mining what is queued, snapshots, and views of the chain and of the pending
 block.
 Talks to: eth-tester's `PyEVMBackend`, whose accounts, genesis, signing, calls and serialisation it
-keeps; `queue`, `admission` and `packing`; `parallelize` for the chain.
+keeps; `queue`, `admission`, `packing` and `fees`; `parallelize` for the chain.
 Never: executes a transaction when it is sent, or executes a block one transaction at a time, except
 to find out which transaction it was that made py-evm refuse a block.
 """
@@ -46,7 +46,7 @@ from eth_tester.backends.pyevm.serializers import (
     serialize_transaction,
     serialize_transaction_receipt,
 )
-from eth_tester.constants import BLOB_TX_TYPE, DYNAMIC_FEE_TRANSACTION_PARAMS
+from eth_tester.constants import BLOB_TX_TYPE
 from eth_tester.exceptions import BlockNotFound, TransactionFailed, TransactionNotFound
 from eth_typing import Address, BlockNumber, Hash32
 from eth_utils.conversions import to_bytes
@@ -54,15 +54,18 @@ from eth_utils.hexadecimal import encode_hex
 from hexbytes import HexBytes
 
 from parallel_evm.config import ParallelConfig
+from parallel_evm.errors import ConfigurationError
 from parallel_evm.report import BlockReport
 from parallel_evm.vm import parallelize
 from parallel_evm.web3.admission import Admission
+from parallel_evm.web3.fees import GWEI, base_fee_of, names_fees, offer
 from parallel_evm.web3.packing import REFUSALS, Refusal, pack
 from parallel_evm.web3.queue import Queued, TransactionQueue
 
-GWEI: Final = 10**9
 KEPT_REPORTS: Final = 64
 KEPT_BLOCKS: Final = 64
+KEPT_REASONS: Final = 4096
+"""Why transactions were dropped."""
 
 BlockIdentifier = int | str
 """A block number, or ``latest``, ``safe``, ``finalized``, ``earliest``, ``pending``."""
@@ -82,48 +85,65 @@ class ParallelEVMBackend(PyEVMBackend):
     ``EthereumTester(ParallelEVMBackend(workers=2))`` is used like any other `EthereumTester`. What
     is sent is checked and queued; mining executes all that is queued, in one parallel block.
 
-    Parameters that `PyEVMBackend` has too mean the same; further:
+    Parameters that `PyEVMBackend` has too mean the same, in the same order; further:
       - ``workers``, or a whole `ParallelConfig` as ``config``: how blocks are executed;
       - ``num_accounts``: how many test accounts there are (default 10, or those of
         ``genesis_state``).
+
+    Raises `ConfigurationError` for impossible values.
     """
 
     account_keys: tuple[PrivateKey, ...]
 
     def __init__(
         self,
-        workers: int | None = None,
-        config: ParallelConfig | None = None,
         genesis_parameters: Mapping[str, Any] | None = None,
         genesis_state: Mapping[Address, Any] | None = None,
-        mnemonic: str | None = None,
-        num_accounts: int | None = None,
-        hd_path: str | None = None,
         vm_configuration: Sequence[tuple[int, type[VirtualMachineAPI]]] | None = None,
+        mnemonic: str | None = None,
+        hd_path: str | None = None,
+        *,
+        num_accounts: int | None = None,
+        workers: int | None = None,
+        config: ParallelConfig | None = None,
     ) -> None:
         if config is None:
             config = ParallelConfig() if workers is None else ParallelConfig(workers=workers)
+        elif not isinstance(config, ParallelConfig):
+            raise ConfigurationError(
+                f"config must be a ParallelConfig, not {type(config).__name__}"
+            )
         elif workers is not None:
             config = replace(config, workers=workers)
         self._config = replace(config, on_block=self._note_execution)
         self._on_block = config.on_block
-        self._genesis = (
-            genesis_parameters,
-            genesis_state,
-            num_accounts,
-            vm_configuration,
-            mnemonic,
-            hd_path,
-        )
         self.reports: deque[BlockReport] = deque(maxlen=KEPT_REPORTS)
         """What happened in the last blocks that were mined, the newest last."""
         self._executed: BlockReport | None = None
-        self.reset_to_genesis()
+        self._genesis: tuple[Any, ...] = (None,) * 6
+        self.reset_to_genesis(
+            genesis_parameters, genesis_state, num_accounts, vm_configuration, mnemonic, hd_path
+        )
 
     # ---------------------------------------------------------------- genesis and reports
 
-    def reset_to_genesis(self) -> None:  # type: ignore[override]
-        """Start again from the genesis that this backend was made with, nothing queued."""
+    def reset_to_genesis(
+        self,
+        genesis_params: Mapping[str, Any] | None = None,
+        genesis_state: Mapping[Address, Any] | None = None,
+        num_accounts: int | None = None,
+        vm_configuration: Sequence[tuple[int, type[VirtualMachineAPI]]] | None = None,
+        mnemonic: str | None = None,
+        hd_path: str | None = None,
+    ) -> None:
+        """Start again, nothing queued: from the genesis that is given, or, where nothing is, from
+        the one that this backend began with last."""
+        genesis = (
+            genesis_params, genesis_state, num_accounts, vm_configuration, mnemonic, hd_path
+        )  # fmt: skip
+        if any(part is not None for part in genesis):
+            _check_accounts(num_accounts, genesis_state)
+            self._genesis = genesis
         self.account_keys, stock = setup_tester_chain(*self._genesis)
         self._keys = {_address_of(key): key for key in self.account_keys}
         chain_class = parallelize(type(stock), config=self._config)
@@ -131,7 +151,7 @@ class ParallelEVMBackend(PyEVMBackend):
         self.queue = TransactionQueue()
         self.dropped: dict[Hash32, Exception] = {}
         """Transactions that were queued and turned out invalid when their block was executed, by
-        hash, with py-evm's reason."""
+        hash, with py-evm's reason: the last ones, as far as they were not sent again."""
         self._admission: Admission | None = None
         self._pending: tuple[tuple[Hash32, ...], BlockHeaderAPI] | None = None
         self._places: dict[Hash32, list[tuple[BlockHeaderAPI, int]]] = {}
@@ -181,20 +201,24 @@ class ParallelEVMBackend(PyEVMBackend):
 
     def send_transaction(self, transaction: dict[str, Any]) -> Hash32:
         """Sign with the key of ``from`` and queue. Without a nonce it gets the sender's next one,
-        after all that is queued; without fees it gets enough for the next block."""
+        after all that is queued; without fees it gets enough for when its turn comes."""
         filled = dict(transaction)
         filled.setdefault("nonce", self.get_nonce(transaction["from"], "pending"))
-        base_fee = getattr(self.chain.header, "base_fee_per_gas", 0)
-        if base_fee > GWEI and not _names_fees(transaction):
-            # eth-tester would offer one gwei, which is not enough any more.
+        price = self.offer()
+        if price > GWEI and not names_fees(transaction):
             filled["max_priority_fee_per_gas"] = GWEI
-            filled["max_fee_per_gas"] = 2 * base_fee + GWEI
+            filled["max_fee_per_gas"] = price
         return self._enqueue(self._get_normalized_and_signed_evm_transaction(filled))
+
+    def offer(self) -> int:
+        """What a transaction that is sent now should offer at most, in wei per gas (`fees`)."""
+        return offer(self.chain.header, self.queue.gas)
 
     def _enqueue(self, transaction: SignedTransactionAPI) -> Hash32:
         """Queue, in place of another with its sender and nonce, or raise what py-evm raises."""
         if self.queue.find(transaction.hash) is None:
             self._current_admission().admit(transaction)
+            self.dropped.pop(transaction.hash, None)
         self.queue.add(transaction)
         return transaction.hash
 
@@ -214,6 +238,8 @@ class ParallelEVMBackend(PyEVMBackend):
         for refusal in refused:
             transaction_hash = refusal.transaction.hash
             self.dropped[transaction_hash] = refusal.reason
+            if len(self.dropped) > KEPT_REASONS:
+                del self.dropped[next(iter(self.dropped))]
             logging.getLogger(__name__).warning(
                 "Dropped the queued transaction %s: %s",
                 encode_hex(transaction_hash),
@@ -309,6 +335,8 @@ class ParallelEVMBackend(PyEVMBackend):
         # The block was executed when it was mined and all of its state is still in the database, so
         # that naming it the head is enough. py-evm has only a private method for it.
         header = self.chain.get_block_header_by_hash(block_hash)
+        if block_hash != self.chain.get_canonical_head().hash:
+            self.dropped.clear()  # they were, on top of another block
         database: Any = self.chain.chaindb
         database._set_as_canonical_chain_head(database.db, header, GENESIS_PARENT_HASH)
         self.chain.header = self.chain.create_header_from_parent(header)
@@ -356,9 +384,9 @@ class ParallelEVMBackend(PyEVMBackend):
     ) -> dict[str, Any]:
         try:
             header = self.chain.get_block_header_by_hash(block_hash)
-        except HeaderNotFound:
-            header = None
-        if header is None or not self._is_mined(header):
+        except HeaderNotFound as error:
+            raise BlockNotFound(*error.args) from error
+        if not self._is_mined(header):
             raise BlockNotFound(f"No block found for block hash: {encode_hex(block_hash)}")
         block, _ = self._block_and_receipts(header)
         return serialize_block(block, full_transaction, False)
@@ -486,6 +514,9 @@ class ParallelEVMBackend(PyEVMBackend):
     ) -> SignedTransactionAPI:
         # A call runs on the state of a block: its nonce is the one there, not the next to send.
         filled = {"nonce": state.get_nonce(transaction["from"]), **transaction}
+        base_fee = base_fee_of(self._header_at(block_number))
+        if base_fee > GWEI and not names_fees(transaction):
+            filled |= {"max_fee_per_gas": base_fee, "max_priority_fee_per_gas": 0}
         unsigned = self._get_normalized_and_unsigned_evm_transaction(filled, block_number)
         spoofed: Any = SpoofTransaction(unsigned, from_=transaction["from"])
         return spoofed
@@ -506,5 +537,13 @@ def _address_of(key: PrivateKey) -> Address:
     return Address(key.public_key.to_canonical_address())
 
 
-def _names_fees(transaction: Mapping[str, Any]) -> bool:
-    return any(name in transaction for name in (*DYNAMIC_FEE_TRANSACTION_PARAMS, "gas_price"))
+def _check_accounts(number: Any, genesis_state: Any) -> None:
+    """Raises `ConfigurationError`."""
+    if number is None:
+        return
+    if type(number) is not int or number < 1:
+        raise ConfigurationError(f"num_accounts must be an integer of at least 1, not {number!r}")
+    if genesis_state and len(genesis_state) != number:
+        raise ConfigurationError(
+            f"num_accounts is {number}, but genesis_state has {len(genesis_state)} accounts"
+        )

@@ -15,6 +15,7 @@ from typing import Any
 from eth.abc import VirtualMachineAPI
 from eth_typing import Address
 from web3.providers.eth_tester import EthereumTesterProvider
+from web3.providers.eth_tester.defaults import API_ENDPOINTS
 
 from parallel_evm.config import ParallelConfig
 from parallel_evm.report import BlockReport
@@ -33,26 +34,28 @@ class ParallelTesterProvider(EthereumTesterProvider):
 
     def __init__(
         self,
-        workers: int | None = None,
-        config: ParallelConfig | None = None,
         genesis_parameters: Mapping[str, Any] | None = None,
         genesis_state: Mapping[Address, Any] | None = None,
-        mnemonic: str | None = None,
-        num_accounts: int | None = None,
-        hd_path: str | None = None,
         vm_configuration: Sequence[tuple[int, type[VirtualMachineAPI]]] | None = None,
+        mnemonic: str | None = None,
+        hd_path: str | None = None,
+        *,
+        num_accounts: int | None = None,
+        workers: int | None = None,
+        config: ParallelConfig | None = None,
     ) -> None:
         backend = ParallelEVMBackend(
+            genesis_parameters,
+            genesis_state,
+            vm_configuration,
+            mnemonic,
+            hd_path,
+            num_accounts=num_accounts,
             workers=workers,
             config=config,
-            genesis_parameters=genesis_parameters,
-            genesis_state=genesis_state,
-            mnemonic=mnemonic,
-            num_accounts=num_accounts,
-            hd_path=hd_path,
-            vm_configuration=vm_configuration,
         )
-        super().__init__(ethereum_tester=ParallelTester(backend))
+        eth = {**API_ENDPOINTS["eth"], "gasPrice": _gas_price}
+        super().__init__(ParallelTester(backend), {**API_ENDPOINTS, "eth": eth})
 
     @property
     def backend(self) -> ParallelEVMBackend:
@@ -72,3 +75,8 @@ class ParallelTesterProvider(EthereumTesterProvider):
     def one_block(self) -> AbstractContextManager[None]:
         """Mine what is sent inside in one block at the end: see `ParallelTester.one_block`."""
         return self.ethereum_tester.one_block()
+
+
+def _gas_price(tester: ParallelTester, params: Any) -> int:
+    """``eth_gasPrice``: one gwei, as web3 has it, as long as that is enough."""
+    return tester.backend.offer()

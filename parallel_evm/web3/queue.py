@@ -54,6 +54,8 @@ class TransactionQueue:
         self._parked: dict[Hash32, Queued] = {}
         self._slots: dict[tuple[Address, int], Hash32] = {}
         self._arrivals = 0
+        self.gas = 0
+        """Of all that wait, at most."""
 
     def __len__(self) -> int:
         """How many wait, live and parked."""
@@ -96,10 +98,11 @@ class TransactionQueue:
             entry = self._parked.pop(transaction_hash, entry)
             if entry is not None:
                 del self._slots[entry.slot]
+                self.gas -= entry.transaction.gas
 
     def restore(self, live: Iterable[Queued]) -> None:
         """Let exactly `live` wait."""
-        self._live, self._parked, self._slots = {}, {}, {}
+        self._live, self._parked, self._slots, self.gas = {}, {}, {}, 0
         for entry in live:
             self._put(entry)
 
@@ -124,6 +127,7 @@ class TransactionQueue:
             self.remove([occupant])
         self._slots[entry.slot] = entry.hash
         self._live[entry.hash] = entry
+        self.gas += entry.transaction.gas
 
 
 def _in_block_order(entries: list[Queued]) -> list[SignedTransactionAPI]:

@@ -15,14 +15,16 @@ transactions are lost. Here they are queued once, as they are, in the backend.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from eth_tester.exceptions import TransactionNotFound
+from eth_tester.exceptions import SnapshotNotFound, TransactionNotFound
 from eth_tester.main import EthereumTester
+from eth_tester.validation.default import DefaultValidator
 from eth_typing import Hash32
-from eth_utils.hexadecimal import decode_hex, encode_hex, is_hex
+from eth_utils.hexadecimal import decode_hex, encode_hex
 
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.web3.backend import ParallelEVMBackend
@@ -30,6 +32,29 @@ from parallel_evm.web3.backend import ParallelEVMBackend
 # The methods without eth-tester's decorator, which mines, or keeps pending transactions.
 _SEND: Final = EthereumTester.send_transaction.__wrapped__
 _SEND_RAW: Final = EthereumTester.send_raw_transaction.__wrapped__
+
+
+VALIDATOR: Final = "ETHEREUM_TESTER_VALIDATOR"
+"""The environment variable by which eth-tester is given another validator."""
+
+
+class AnyBlock(DefaultValidator):
+    """eth-tester's validator, but for blocks with transactions of several types in full, and with
+    those of EIP-7702, which it does not know in blocks."""
+
+    @staticmethod
+    def validate_outbound_block(block: dict[str, Any]) -> None:
+        transactions = block["transactions"]
+        if not all(isinstance(transaction, dict) for transaction in transactions):
+            DefaultValidator.validate_outbound_block(block)
+            return
+        for transaction in transactions:
+            DefaultValidator.validate_outbound_transaction(transaction)
+        block["transactions"] = ()  # it completes what it is given
+        try:
+            DefaultValidator.validate_outbound_block(block)
+        finally:
+            block["transactions"] = transactions
 
 
 class BlockIncomplete(ParallelEVMError):
@@ -45,6 +70,7 @@ class ParallelTester(EthereumTester):
     """
 
     backend: ParallelEVMBackend
+    validator: Any
 
     def __init__(
         self,
@@ -57,6 +83,8 @@ class ParallelTester(EthereumTester):
             backend = ParallelEVMBackend()
         elif not isinstance(backend, ParallelEVMBackend):
             raise TypeError(f"ParallelTester needs a ParallelEVMBackend, not {backend!r}")
+        if validator is None and VALIDATOR not in os.environ:
+            validator = AnyBlock()
         super().__init__(backend, validator, normalizer, auto_mine_transactions)
 
     # ---------------------------------------------------------------- sending and mining
@@ -69,8 +97,11 @@ class ParallelTester(EthereumTester):
 
     def _sent(self, transaction_hash: str) -> str:
         if self.auto_mine_transactions:
+            key, queue = _raw(transaction_hash), self.backend.queue
             self.mine_block()
-            reason = self.backend.dropped.get(_raw(transaction_hash))
+            while queue.find(key) is not None and self._has_mined_something():
+                self.mine_block()  # what was queued before filled a block
+            reason = self.backend.dropped.get(key)
             if reason is not None:
                 raise reason
         return transaction_hash
@@ -79,7 +110,8 @@ class ParallelTester(EthereumTester):
     def one_block(self) -> Iterator[None]:
         """Mine what is sent inside, and what was queued before, in one block at the end.
 
-        If the body raises, it is as if it had not run: chain and queue are what they were. Raises
+        If the body or the mining raises, it is as if nothing had been sent: chain and queue are
+        what they were. Raises
         `BlockIncomplete`, after mining, if some of the transactions are not in the block: they did
         not fit and are still queued, or they were invalid when it was their turn.
         """
@@ -87,14 +119,19 @@ class ParallelTester(EthereumTester):
         self.disable_auto_mine_transactions()
         try:
             yield
+            sent = [transaction.hash for transaction in self.backend.queue.for_next_block()]
+            self.mine_block()
         except BaseException:
-            self.revert_to_snapshot(before)
+            with suppress(SnapshotNotFound):  # the body has begun a chain of its own
+                self.revert_to_snapshot(before)
             raise
         finally:
             self.auto_mine_transactions = auto_mine
-        sent = [transaction.hash for transaction in self.backend.queue.for_next_block()]
-        self.mine_block()
         self._require_mined(sent)
+
+    def _has_mined_something(self) -> bool:
+        head = self.backend.chain.get_canonical_head()
+        return head.gas_used > 0
 
     def _require_mined(self, sent: list[Hash32]) -> None:
         backend = self.backend
@@ -118,7 +155,8 @@ class ParallelTester(EthereumTester):
             pending_filter.add(_raw(transaction_hash))
 
     def get_transaction_receipt(self, transaction_hash: str) -> dict[str, Any]:
-        if is_hex(transaction_hash) and self.backend.queue.find(_raw(transaction_hash)) is not None:
+        self.validator.validate_inbound_transaction_hash(transaction_hash)
+        if self.backend.queue.find(_raw(transaction_hash)) is not None:
             raise TransactionNotFound(
                 f"Transaction {transaction_hash} is queued; it has a receipt when it is mined"
             )

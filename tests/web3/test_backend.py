@@ -14,12 +14,12 @@ from eth.vm.forks.paris import ParisVM
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.shanghai import ShanghaiVM
 from eth_account import Account
-from eth_tester import EthereumTester
+from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.backends.pyevm.main import get_default_genesis_params, setup_tester_chain
 from eth_tester.exceptions import BlockNotFound, TransactionNotFound
 from eth_utils import ValidationError, decode_hex, to_canonical_address
 
-from parallel_evm import ParallelConfig
+from parallel_evm import ConfigurationError, ParallelConfig
 from parallel_evm.report import BlockReport
 from parallel_evm.web3 import ParallelEVMBackend, ParallelTester
 from parallel_evm.web3.admission import Admission
@@ -418,3 +418,44 @@ def test_an_account_that_was_added_can_send(backend: ParallelEVMBackend) -> None
     transfer(backend, 10)
     backend.mine_blocks()
     assert backend.get_nonce(newcomer) == 1
+
+
+def test_parameters_come_in_the_order_that_eth_tester_has() -> None:
+    parameters = PyEVMBackend.generate_genesis_params({"gas_limit": 10**8})
+    state = PyEVMBackend.generate_genesis_state(num_accounts=3)
+    stock, ours = [
+        backend(parameters, state, ((0, ShanghaiVM),))
+        for backend in (PyEVMBackend, ParallelEVMBackend)
+    ]
+    assert ours.get_accounts() == stock.get_accounts()
+    assert ours.get_block_by_number(0)["hash"] == stock.get_block_by_number(0)["hash"]
+
+
+def test_another_genesis() -> None:
+    backend = ParallelEVMBackend(num_accounts=4)
+    parameters = PyEVMBackend.generate_genesis_params({"gas_limit": 10**8})
+    for _ in range(2):
+        backend.reset_to_genesis(parameters, None, 5)
+        assert backend.get_block_by_number(0)["gas_limit"] == 10**8
+        backend.reset_to_genesis()
+        assert len(backend.get_accounts()) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"config": {}}, "config must be a ParallelConfig, not dict"),
+        ({"num_accounts": 0}, "num_accounts must be an integer of at least 1, not 0"),
+        ({"num_accounts": "3"}, "num_accounts must be an integer of at least 1, not '3'"),
+        (
+            {
+                "genesis_state": PyEVMBackend.generate_genesis_state(num_accounts=3),
+                "num_accounts": 5,
+            },
+            "num_accounts is 5, but genesis_state has 3 accounts",
+        ),
+    ],
+)
+def test_impossible_values_are_named(options: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint):
+        ParallelEVMBackend(**options)

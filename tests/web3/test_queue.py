@@ -21,6 +21,10 @@ class Transaction:
     version: int = 0
 
     @property
+    def gas(self) -> int:
+        return 21_000 + self.nonce + self.version
+
+    @property
     def hash(self) -> bytes:
         return repr(self).encode()
 
@@ -111,3 +115,25 @@ def test_every_sender_is_in_the_order_of_its_nonces(parked: bool, sent: list[Tra
     for sender in (A, B):
         nonces = [transaction.nonce for transaction in order if transaction.sender == sender]
         assert nonces == sorted(nonces)
+
+
+@pytest.mark.parametrize("parked", [False, True])
+@given(
+    sent=st.lists(
+        st.builds(Transaction, st.sampled_from([A, B]), st.integers(0, 3), st.integers(0, 2))
+    )
+)
+def test_the_gas_of_all_that_wait(parked: bool, sent: list[Transaction]) -> None:
+    queue = TransactionQueue()
+    for number, transaction in enumerate(sent):
+        before = queue.live()
+        queue.add(transaction)
+        if parked and number % 2:
+            queue.park_since(before)
+        assert queue.gas == sum(waiting.gas for waiting in queue.all_by_arrival())
+    queue.remove([transaction.hash for transaction in sent[::3]])
+    assert queue.gas == sum(waiting.gas for waiting in queue.all_by_arrival())
+    queue.restore(queue.live())
+    assert queue.gas == sum(waiting.gas for waiting in queue.all_by_arrival())
+    queue.remove([transaction.hash for transaction in sent])
+    assert queue.gas == 0

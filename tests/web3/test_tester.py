@@ -11,6 +11,7 @@ from eth_tester.exceptions import TransactionNotFound
 from eth_tester.utils.emitter_contract import EMITTER_ENUM, _call_emitter, _deploy_emitter
 from eth_utils import ValidationError
 
+from parallel_evm import ParallelConfig
 from parallel_evm.web3 import BlockIncomplete, ParallelEVMBackend, ParallelTester
 
 from .conftest import CHAIN_ID, Signer
@@ -187,3 +188,99 @@ def test_an_invalid_transaction_in_one_block_ends_it_at_once() -> None:
 def test_another_backend_is_refused() -> None:
     with pytest.raises(TypeError, match="needs a ParallelEVMBackend"):
         ParallelTester(PyEVMBackend())
+
+
+def test_a_reason_is_forgotten_when_it_holds_no_more(tester: ParallelTester, sign: Signer) -> None:
+    start = tester.take_snapshot()
+    deployed = tester.send_transaction(
+        {"from": tester.get_accounts()[0], "gas": 200_000, "data": "0x6001600c60003960016000f3fe"}
+    )
+    tester.mine_block()
+    burner = tester.get_transaction_receipt(deployed)["contract_address"]
+    fee = tester.get_block_by_number("pending")["base_fee_per_gas"]
+    raw = sign(tester, 1, 0, maxFeePerGas=fee, maxPriorityFeePerGas=0, type=2)
+    tester.send_transaction(plain(tester, to=burner, gas=30_020_000, value=0, gas_price=10**12))
+    sent = tester.send_raw_transaction(raw)
+    tester.mine_block()
+    tester.mine_block()
+    with pytest.raises(TransactionNotFound, match="was dropped"):
+        tester.get_transaction_receipt(sent)
+    tester.revert_to_snapshot(start)
+    with pytest.raises(TransactionNotFound, match="No transaction found"):
+        tester.get_transaction_receipt(sent)
+    tester.enable_auto_mine_transactions()
+    assert tester.send_raw_transaction(raw) == sent
+    assert tester.get_transaction_receipt(sent)["status"] == 1
+
+
+def test_blocks_with_transactions_of_all_types_in_full(
+    tester: ParallelTester, sign: Signer
+) -> None:
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"type": 2, **FEES},
+        {
+            "type": 4,
+            "authorizationList": [authorization(tester, 5)],
+            "gas": 100_000,
+            "accessList": [],
+            **FEES,
+        },
+    ]
+    for nonce, fields in enumerate(kinds):
+        tester.send_raw_transaction(sign(tester, 0, nonce, **fields))
+    assert len(tester.get_block_by_number("pending", full_transactions=True)["transactions"]) == 3
+    tester.mine_block()
+    block = tester.get_block_by_number("latest", full_transactions=True)
+    assert [transaction["type"] for transaction in block["transactions"]] == ["0x0", "0x2", "0x4"]
+    assert all(
+        isinstance(key, str) for key in tester.get_block_by_number("latest", False)["transactions"]
+    )
+
+
+@pytest.mark.parametrize("wrong", [None, 5, bytes(32), "0x123", "0x"])
+def test_a_malformed_hash_is_refused_as_eth_tester_does(tester: ParallelTester, wrong: Any) -> None:
+    stock = EthereumTester(PyEVMBackend())
+    with pytest.raises(Exception) as expected:
+        stock.get_transaction_receipt(wrong)
+    with pytest.raises(type(expected.value)) as found:
+        tester.get_transaction_receipt(wrong)
+    assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_batch_whose_mining_fails_leaves_nothing(error: type[BaseException]) -> None:
+    failing = False
+
+    def on_block(report: Any) -> None:
+        if failing:
+            raise error
+
+    tester = ParallelTester(ParallelEVMBackend(config=ParallelConfig(on_block=on_block)))
+    before = tester.get_block_by_number("latest")["hash"]
+    failing = True
+    with pytest.raises(error), tester.one_block():
+        for account in range(3):
+            tester.send_transaction(plain(tester, account))
+    failing = False
+    assert len(tester.backend.queue) == 0
+    assert tester.get_block_by_number("latest")["hash"] == before
+    assert tester.auto_mine_transactions
+    tester.send_transaction(plain(tester))
+    assert len(tester.get_block_by_number("latest")["transactions"]) == 1
+
+
+def test_a_batch_that_begins_another_chain_raises_its_own_error() -> None:
+    tester = ParallelTester()
+    with pytest.raises(ValueError, match="mine"), tester.one_block():
+        tester.send_transaction(plain(tester))
+        tester.reset_to_genesis()
+        raise ValueError("mine")
+
+
+def test_a_send_is_mined_even_where_others_fill_the_next_block(tester: ParallelTester) -> None:
+    for account in range(3):
+        tester.send_transaction(plain(tester, account, gas=20_000_000))
+    tester.enable_auto_mine_transactions()
+    sent = tester.send_transaction(plain(tester, 4, gas=30_000_000))
+    assert tester.get_transaction_receipt(sent)["status"] == 1
