@@ -10,12 +10,14 @@ observed and wrote, so that is unpacked by whoever looks first (`Delivered`).
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any, Final
 
 from eth.exceptions import VMError
 
+from parallel_evm.merkle.index import Listed
+from parallel_evm.merkle.update import TrieUpdate
 from parallel_evm.speculation.result import Outcome, Speculation
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects
@@ -143,6 +145,29 @@ class Delivered(Speculation):
         self.observations, self.effects = unflatten(touched)
         self.preimages = preimages
         self._packed = None
+
+
+def addresses(senders: Any) -> Sequence[bytes | None]:
+    """What a message of RECOVERED brings. Raises ValueError or TypeError for anything else."""
+    for sender in senders:
+        if sender is not None and not (isinstance(sender, bytes) and len(sender) == 20):
+            raise ValueError("senders that are no addresses")
+    found: Sequence[bytes | None] = senders
+    return found
+
+
+def listed(contents: list[bytes], hashes: Any, root: Any, nodes: Any) -> Listed:
+    """What a message of LISTED brings, of these transactions. Raises ValueError for anything but
+    hashes and nodes."""
+    if (
+        not isinstance(hashes, list)
+        or not isinstance(nodes, dict)
+        or len(hashes) != len(contents)
+        or not all(type(key) is bytes and len(key) == 32 for key in [root, *hashes, *nodes])
+        or not all(type(node) is bytes for node in nodes.values())
+    ):
+        raise ValueError("no list")
+    return Listed(contents, hashes, TrieUpdate(root, nodes))
 
 
 def results(heads: Any, details: Any, worker: int) -> list[Delivered]:

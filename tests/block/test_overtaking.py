@@ -14,8 +14,8 @@ from parallel_evm import BlockReport
 from parallel_evm.block.patience import Patience
 from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.state.keys import StateKey
+from parallel_evm.workers.conversation import ProcessSession
 from parallel_evm.workers.local import ThreadSession
-from parallel_evm.workers.process import ProcessSession
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     ETHER,
