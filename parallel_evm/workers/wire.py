@@ -76,7 +76,6 @@ _KINDS: Final[dict[str, Any]] = {
     "output": bytes,
     "return_data": bytes,
     "raw_log_entries": tuple,
-    "gas_start": int,
     "gas_remaining": int,
     "gas_used": int,
     "gas_refund": int,
