@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from parallel_evm.errors import WorkerLost
 from parallel_evm.merkle.index import Listed
@@ -34,6 +34,8 @@ _LOOK_AROUND_SECONDS: Final = 0.5
 
 class ProcessSession:
     """A `Session` with worker processes."""
+
+    works_ahead: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -108,6 +108,8 @@ class _LocalSession:
 class SerialSession(_LocalSession):
     """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
 
+    works_ahead: ClassVar[bool] = False
+
     def start(self, work: Work) -> None:
         pass
 
@@ -125,6 +127,8 @@ class SerialSession(_LocalSession):
 
 class ThreadSession(_LocalSession):
     """A thread for each lane."""
+
+    works_ahead: ClassVar[bool] = True
 
     def __init__(self, job: BlockJob, rules: RuleBook) -> None:
         super().__init__(job, rules)
@@ -225,6 +229,14 @@ class _LocalPool:
         self.lock = threading.RLock()
         self._rules = RuleBook()
         self._closed = False
+
+    @property
+    def works_ahead(self) -> bool:
+        return self.session.works_ahead
+
+    @property
+    def usable(self) -> bool:
+        return not self._closed
 
     def open(self, job: BlockJob) -> SerialSession | ThreadSession:
         if self._closed:

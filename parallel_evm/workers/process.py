@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 from parallel_evm.errors import PoolClosedError
 from parallel_evm.workers import worker
@@ -23,6 +23,8 @@ from parallel_evm.workers.session import BlockJob, CannotServe
 
 class ProcessPool:
     """Started on first use; serves one block at a time, of whatever chain comes."""
+
+    works_ahead: ClassVar[bool] = True
 
     def __init__(self, workers: int, start_method: str | None, deadline: float) -> None:
         self.workers = workers

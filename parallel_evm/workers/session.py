@@ -86,6 +86,11 @@ class Work:
 class Session(Protocol):
     """One block's use of a pool. Not for several threads at once."""
 
+    @property
+    def works_ahead(self) -> bool:
+        """As of its pool."""
+        ...
+
     lost: list[str]
     """What happened to workers that were lost during this session."""
 
@@ -171,6 +176,17 @@ class Pool(Protocol):
     workers: int
     lock: threading.RLock
     """Held by whoever has a session open."""
+
+    @property
+    def works_ahead(self) -> bool:
+        """Is there anybody to run transactions before their turn has come? If not, nobody helps
+        with anything else either."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Is it still good for blocks? If not, there has to be another one."""
+        ...
 
     def open(self, job: BlockJob) -> Session:
         """Raises `CannotServe`, and `PoolClosedError` after `close`."""
