@@ -18,7 +18,7 @@ from parallel_evm.workers.conversation import ProcessSession
 from parallel_evm.workers.handle import WorkerHandle
 from parallel_evm.workers.interrupts import held_back
 from parallel_evm.workers.pipes import starting
-from parallel_evm.workers.session import BlockJob, CannotServe
+from parallel_evm.workers.session import BlockJob, CannotServe, Rules
 
 
 class ProcessPool:
@@ -48,8 +48,9 @@ class ProcessPool:
         """Not closed, and not a copy that a fork left in another process."""
         return not self._closed and self._owner == os.getpid()
 
-    def open(self, job: BlockJob) -> ProcessSession:
-        """Raises `PoolClosedError`, or `CannotServe` when workers cannot be started or reached."""
+    def open(self, job: BlockJob, rules: Rules) -> ProcessSession:
+        """Raises `PoolClosedError`, or `CannotServe` when workers cannot be started or reached.
+        ``rules`` stay here: each worker derives its own."""
         if not self.usable:
             raise PoolClosedError("This worker pool was closed")
         return ProcessSession(job, self.handles(), self.rules_token, self.discard)

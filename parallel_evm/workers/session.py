@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Protocol
@@ -43,6 +43,10 @@ class BlockJob:
     written: Effects
     """What the block wrote before its first transaction."""
     ancestors: FetchAncestors
+
+
+Rules = Callable[[BlockJob], Any]
+"""Says on which class the transactions of a job run, in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +192,9 @@ class Pool(Protocol):
         """Is it still good for blocks? If not, there has to be another one."""
         ...
 
-    def open(self, job: BlockJob) -> Session:
-        """Raises `CannotServe`, and `PoolClosedError` after `close`."""
+    def open(self, job: BlockJob, rules: Rules) -> Session:
+        """``rules``: for those who run transactions in this process. Raises `CannotServe`, and
+        `PoolClosedError` after `close`."""
         ...
 
     def close(self) -> None: ...
