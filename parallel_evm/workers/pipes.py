@@ -80,7 +80,8 @@ class Child:
         return not self.is_over and bool(self._process.is_alive())
 
     def status(self) -> int | None:
-        """With which it ended by itself, or minus the signal's number; None: it runs."""
+        """With which it ended by itself, or minus the signal's number; None: it runs. Not to be
+        asked once it was ended from here."""
         status: int | None = self._process.exitcode
         return status
 
