@@ -185,7 +185,7 @@ class Engine:
         base_header: BlockHeaderAPI,
         choice: Choice | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
-        speculates = not isinstance(pool, SerialPool)
+        speculates = pool.works_ahead
         backend = self.config.backend
         if choice is not None:
             speculates = choice.way is Way.TOGETHER
@@ -251,7 +251,7 @@ class Engine:
         return None
 
     def _usable_pool(self) -> Pool:
-        if self._pool is None or not getattr(self._pool, "usable", True):
+        if self._pool is None or not self._pool.usable:
             self._pool = pool_for(self.config)
         return self._pool
 

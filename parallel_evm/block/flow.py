@@ -61,7 +61,7 @@ def execute(
     way = None if choice is None else choice.way
     workers = pool.workers + (way in (Way.ASSISTED, Way.TOGETHER))
     with pool.lock:
-        session = pool.open(job)
+        session = pool.open(job, rules)
         try:
             block = Underway(vm, job, base_header, session, scheduling, way, clock)
             flow = _Flow(block, workers, rules, pace)

@@ -22,7 +22,6 @@ from parallel_evm.scheduling.pace import Way
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail
-from parallel_evm.workers.local import SerialSession
 from parallel_evm.workers.session import BlockJob, Session
 
 
@@ -98,7 +97,7 @@ class Underway:
         ]
         """As far as they are known."""
         self._taught: set[int] = set()
-        self.is_alone = isinstance(session, SerialSession)
+        self.is_alone = not session.works_ahead
         """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with
         a state root.)"""
         self.runs_all = self.is_alone or way is Way.ASSISTED

@@ -27,7 +27,6 @@ class Outcome:
     output: bytes
     return_data: bytes
     raw_log_entries: tuple[LogEntry, ...]
-    gas_start: int
     gas_remaining: int
     """What `get_gas_remaining` answers: zero when the error burned it."""
     gas_used: int
@@ -116,7 +115,6 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
         output=bytes(computation.output),
         return_data=bytes(computation.return_data),
         raw_log_entries=logs,
-        gas_start=message.gas,
         gas_remaining=computation.get_gas_remaining(),
         gas_used=computation.get_gas_used(),
         gas_refund=computation.get_gas_refund(),

@@ -1,5 +1,5 @@
 """Where speculations run: one interface, several pools.
 
-A pool lends a `Session` per block. `serial` runs in this thread, `thread` in several, `process`
-in worker processes reached through pipes. No pool ever writes chain state.
+A pool lends a `Session` per block (`session`). Those of `local` run in this thread or in several,
+that of `process` in worker processes reached through pipes. No pool ever writes chain state.
 """

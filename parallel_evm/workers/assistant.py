@@ -11,12 +11,10 @@ It has nothing to lose and is simply killed at the end. It makes way for everybo
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import marshal
 import os
 import pickle
-import signal
 import threading
 import time
 from collections import deque
@@ -29,7 +27,7 @@ from parallel_evm.translator.cache import VERSION
 from parallel_evm.translator.orders import Lost, Order, fill
 from parallel_evm.translator.translation import Made
 from parallel_evm.workers.interrupts import held_back
-from parallel_evm.workers.process import readable, set_timeouts, starting
+from parallel_evm.workers.pipes import Child, readable, set_up, starting
 
 MAX_WAITING: Final = 16
 """With more orders than that it does not keep up: who has another one had better fill it."""
@@ -60,9 +58,7 @@ class ProcessAssistant:
         self._lock = threading.Lock()
         self._orders: deque[_Waiting] = deque()
         """The first one is being filled."""
-        self._process: Any = None
-        self._pid: int | None = None
-        self._conn: Connection | None = None
+        self._child: Child | None = None
         self._asked = 0.0
         self._losses = 0
         self._owner = os.getpid()
@@ -76,7 +72,8 @@ class ProcessAssistant:
     @property
     def pids(self) -> list[int]:
         """The process, where there is one now."""
-        pid = self._pid
+        child = self._child
+        pid = None if child is None else child.pid
         return [] if pid is None else [pid]
 
     @property
@@ -105,10 +102,10 @@ class ProcessAssistant:
             with self._lock, self._or_lost() as gone:
                 if not self._orders:
                     pass
-                elif self._conn is None:
+                elif self._child is None:
                     raise RuntimeError("interrupted while it was asked")
-                elif readable([self._conn], 0):
-                    made = self._receive(self._conn)
+                elif readable([self._child.conn], 0):
+                    made = self._receive(self._child.conn)
                     done = self._orders.popleft()
                     if self._orders:
                         self._ask()
@@ -135,7 +132,7 @@ class ProcessAssistant:
         would get the answers; what is awaited there is lost."""
         if self._owner == os.getpid():
             return False
-        self._process = self._conn = self._pid = None
+        self._child = None
         for waiting in self._drop():
             waiting.lost()
         return True
@@ -157,11 +154,13 @@ class ProcessAssistant:
     def _ask(self) -> None:
         """Send the first order."""
         self._asked = time.monotonic()
-        if self._conn is None:
-            self._start()
-        assert self._conn is not None
+        if self._child is None:
+            with held_back():
+                self._child = Child(
+                    self._context, "parallel-evm-translator", main, seconds=PIPE_SECONDS
+                )
         # It is idle, so it reads this at once; and only then will there be an answer to read.
-        self._conn.send_bytes(pickle.dumps((VERSION, self._orders[0].order), protocol=5))
+        self._child.conn.send_bytes(pickle.dumps((VERSION, self._orders[0].order), protocol=5))
 
     def _receive(self, conn: Connection) -> Made | None:
         """Raises whatever goes wrong on the way. What went wrong over there cannot be made."""
@@ -183,28 +182,6 @@ class ProcessAssistant:
         self._losses = 0
         return Made(operations, code)
 
-    def _start(self) -> None:
-        with held_back():
-            ours, theirs = self._context.Pipe(duplex=True)
-            inherited = [ours] if self._context.get_start_method() == "fork" else []
-            try:
-                self._process = self._context.Process(
-                    target=main,
-                    args=(theirs, inherited),
-                    name="parallel-evm-translator",
-                    daemon=True,
-                )
-                self._process.start()
-                self._pid = self._process.pid
-            except BaseException:
-                self._process = None
-                ours.close()
-                raise
-            finally:
-                theirs.close()
-            self._conn = ours
-            set_timeouts(ours, PIPE_SECONDS)
-
     def _lose(self, error: BaseException) -> list[_Waiting]:
         self._end()
         if isinstance(error, Exception):  # else it was interrupted
@@ -216,19 +193,10 @@ class ProcessAssistant:
         return self._drop()
 
     def _end(self) -> None:
-        process, conn = self._process, self._conn
-        self._process = self._conn = self._pid = None
+        child, self._child = self._child, None
         self._past_cpu, self._cpu = self.cpu, 0.0
-        if process is None:
-            return
-        with held_back():
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.join(5)
-            if conn is not None:
-                conn.close()
-            with contextlib.suppress(ValueError):  # five seconds were not enough
-                process.close()
+        if child is not None:
+            child.end()
 
     def _drop(self) -> list[_Waiting]:
         gone = list(self._orders)
@@ -239,13 +207,9 @@ class ProcessAssistant:
 def main(conn: Connection, inherited: Sequence[Connection] = ()) -> None:
     """Fill orders until the coordinator is gone or kills this process."""
     parent = os.getppid()
-    for other in inherited:  # the other end of the pipe, copied by fork
-        other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    set_up(inherited)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    gc.freeze()  # what was inherited is never garbage: do not touch its pages
     with contextlib.suppress(EOFError, OSError):
         while True:
             while not conn.poll(_LOOK_AROUND_SECONDS):

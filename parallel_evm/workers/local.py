@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.lane import Lane
 from parallel_evm.translator.orders import Assistant
-from parallel_evm.workers.session import BlockJob, Task, Work
+from parallel_evm.workers.session import BlockJob, Rules, Task, Work
 
 
 def new_lane(job: BlockJob) -> Lane:
@@ -29,7 +29,7 @@ def new_lane(job: BlockJob) -> Lane:
     return Lane(job.source, job.written)
 
 
-def new_speculator(job: BlockJob, rules: Callable[[BlockJob], Any], lane: FlatState) -> Speculator:
+def new_speculator(job: BlockJob, rules: Rules, lane: FlatState) -> Speculator:
     """A speculator for ``job`` in this process."""
     context = copy.copy(job.execution_context)
     context._prev_hashes = CachedIterable(ancestors(job.ancestors))
@@ -59,13 +59,11 @@ class RuleBook:
 class _LocalSession:
     """What sessions in this process have in common."""
 
-    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
+    def __init__(self, job: BlockJob) -> None:
         self.lost: list[str] = []
         self.recovering = 0.0
         self.running_cpu = 0.0
         self._job = job
-        self._rules = rules
-        rules(job)  # derived here, so that threads need no lock for it
         self._cancelled = False
 
     @property
@@ -80,14 +78,6 @@ class _LocalSession:
 
     def sender(self, index: int) -> bytes | None:
         return recover_sender(self._job.transactions[index])
-
-    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
-        return [
-            new_speculator(self._job, self._rules, new_lane(self._job)).run(
-                index, self._job.transactions[index]
-            )
-            for index in indices
-        ]
 
     def take_in(self) -> None:
         pass
@@ -104,6 +94,11 @@ class _LocalSession:
 
 class SerialSession(_LocalSession):
     """Nobody works ahead: each transaction runs on the committed state when its turn has come."""
+
+    works_ahead: ClassVar[bool] = False
+
+    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
+        return [None] * len(indices)
 
     def start(self, work: Work) -> None:
         pass
@@ -123,8 +118,12 @@ class SerialSession(_LocalSession):
 class ThreadSession(_LocalSession):
     """A thread for each lane."""
 
-    def __init__(self, job: BlockJob, rules: RuleBook) -> None:
-        super().__init__(job, rules)
+    works_ahead: ClassVar[bool] = True
+
+    def __init__(self, job: BlockJob, rules: Rules) -> None:
+        super().__init__(job)
+        self._rules = rules
+        rules(job)  # derived here, so that threads need no lock for it
         self._arrived = threading.Condition()
         self._results: dict[int, Speculation | None] = {}
         self._late: set[int] = set()
@@ -134,6 +133,14 @@ class ThreadSession(_LocalSession):
         self._finished = 0
         self._is_spoilt = False
         """As in a `ProcessSession`."""
+
+    def probe(self, indices: Sequence[int], tasks: Sequence[Task]) -> list[Speculation | None]:
+        return [
+            new_speculator(self._job, self._rules, new_lane(self._job)).run(
+                index, self._job.transactions[index]
+            )
+            for index in indices
+        ]
 
     def start(self, work: Work) -> None:
         self._is_spoilt = work.is_linear
@@ -213,32 +220,40 @@ class ThreadSession(_LocalSession):
 
 
 class _LocalPool:
-    """A pool without processes: all it keeps are the rules derived so far."""
-
-    session: ClassVar[type[SerialSession] | type[ThreadSession]]
+    """A pool without processes."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
         self.lock = threading.RLock()
-        self._rules = RuleBook()
         self._closed = False
 
-    def open(self, job: BlockJob) -> SerialSession | ThreadSession:
-        if self._closed:
-            raise PoolClosedError("This worker pool was closed")
-        return self.session(job, self._rules)
+    @property
+    def usable(self) -> bool:
+        return not self._closed
 
     def close(self) -> None:
         self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise PoolClosedError("This worker pool was closed")
 
 
 class SerialPool(_LocalPool):
     """No workers: what is to run runs in the caller's thread, in block order."""
 
-    session = SerialSession
+    works_ahead: ClassVar[bool] = False
+
+    def open(self, job: BlockJob, rules: Rules) -> SerialSession:
+        self._check()
+        return SerialSession(job)
 
 
 class ThreadPool(_LocalPool):
     """One lane per thread. Parallel only where Python runs without the GIL."""
 
-    session = ThreadSession
+    works_ahead: ClassVar[bool] = True
+
+    def open(self, job: BlockJob, rules: Rules) -> ThreadSession:
+        self._check()
+        return ThreadSession(job, rules)

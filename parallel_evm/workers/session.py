@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Protocol
@@ -43,6 +43,10 @@ class BlockJob:
     written: Effects
     """What the block wrote before its first transaction."""
     ancestors: FetchAncestors
+
+
+Rules = Callable[[BlockJob], Any]
+"""Says on which class the transactions of a job run, in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ class Work:
 
 class Session(Protocol):
     """One block's use of a pool. Not for several threads at once."""
+
+    @property
+    def works_ahead(self) -> bool:
+        """As of its pool."""
+        ...
 
     lost: list[str]
     """What happened to workers that were lost during this session."""
@@ -172,8 +181,20 @@ class Pool(Protocol):
     lock: threading.RLock
     """Held by whoever has a session open."""
 
-    def open(self, job: BlockJob) -> Session:
-        """Raises `CannotServe`, and `PoolClosedError` after `close`."""
+    @property
+    def works_ahead(self) -> bool:
+        """Is there anybody to run transactions before their turn has come? If not, nobody helps
+        with anything else either."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Is it still good for blocks? If not, there has to be another one."""
+        ...
+
+    def open(self, job: BlockJob, rules: Rules) -> Session:
+        """``rules``: for those who run transactions in this process. Raises `CannotServe`, and
+        `PoolClosedError` after `close`."""
         ...
 
     def close(self) -> None: ...

@@ -10,48 +10,54 @@ observed and wrote, so that is unpacked by whoever looks first (`Delivered`).
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any, Final
 
 from eth.exceptions import VMError
 
+from parallel_evm.merkle.index import Listed
+from parallel_evm.merkle.update import TrieUpdate
 from parallel_evm.speculation.result import Outcome, Speculation
 from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.keys import BALANCE, CODE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 
+# Tags are plain numbers: one of an IntEnum takes four times as long to pickle, and as to unpickle.
+
 # coordinator to worker
-BEGIN: Final = 6
+BEGIN: Final = 0
 """(BEGIN,): a new block"""
-OPEN: Final = 0
+OPEN: Final = 1
 """(OPEN, how many transactions the block has, rules token, state class and liberties or None,
 execution context, written effects, lineage, changes since the worker's last block or None to start
 afresh): they are going to run"""
-SENDERS: Final = 1
+SENDERS: Final = 2
 """(SENDERS, transactions as encoded, None for those that are not to be looked at, and all of the
 block as encoded, if they are to be listed afterwards, or None)"""
-RUN: Final = 2
+RUN: Final = 3
 """(RUN, indices, transactions, senders, hints, whether each runs by itself, hot slots by index,
 indices of those that need not say what was hashed, whether to sum the lane up, what to list
 afterwards or None)"""
-ANSWER: Final = 3
+ANSWER: Final = 4
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
-CANCEL: Final = 4
-STOP: Final = 5
+CANCEL: Final = 5
+"""(CANCEL,): what has not run yet is not wanted any more"""
+STOP: Final = 6
+"""(STOP,): end"""
 
 # worker to coordinator
 RECOVERED: Final = 10
 """(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN, seconds since
 SENDERS)"""
-LISTED: Final = 14
+LISTED: Final = 11
 """(LISTED, the transactions' hashes, root of their trie, its nodes, CPU seconds since BEGIN)"""
-RESULTS: Final = 11
-"""(RESULTS, heads of speculations, the details of each, encoded)"""
 FETCH: Final = 12
 """(FETCH, wants)"""
-DONE: Final = 13
+RESULTS: Final = 13
+"""(RESULTS, heads of speculations, the details of each, encoded)"""
+DONE: Final = 14
 """(DONE, None or why the rest of the lane was not run, CPU seconds since BEGIN, those of this RUN,
 and the lane's sum, if it was wanted and nothing in it was refused, or None)"""
 
@@ -63,19 +69,36 @@ _NONE: Final = type(None)
 _HEAD: Final[tuple[Any, ...]] = (int, (tuple, _NONE), float, (tuple, _NONE))
 _TOUCHED: Final[tuple[Any, ...]] = (dict,) * 9
 """What `flatten` makes of what was observed and written."""
-_OUTCOME: Final[tuple[Any, ...]] = (
-    (VMError, _NONE), bytes, bytes, tuple, *[int] * 5, tuple, tuple, tuple, (bytes, _NONE), int,
-    bytes,
-)  # fmt: skip
-"""The fields of an `Outcome`, in their order."""
+_FIELDS: Final = tuple(Outcome.__slots__)
+"""An outcome travels as a tuple of these."""
+_KINDS: Final[dict[str, Any]] = {
+    "_error": (VMError, _NONE),
+    "output": bytes,
+    "return_data": bytes,
+    "raw_log_entries": tuple,
+    "gas_remaining": int,
+    "gas_used": int,
+    "gas_refund": int,
+    "data_floor_gas": int,
+    "accounts_for_deletion": tuple,
+    "self_destruct_beneficiaries": tuple,
+    "contracts_created": tuple,
+    "create_address": (bytes, _NONE),
+    "bloom": int,
+    "encoded_logs": bytes,
+}
+_OUTCOME: Final[tuple[Any, ...]] = tuple(_KINDS[name] for name in _FIELDS)
+_LOGS: Final = _FIELDS.index("raw_log_entries")
+_BLOOM: Final = _FIELDS.index("bloom")
+_ADDRESSES: Final = tuple(
+    _FIELDS.index(name)
+    for name in ("accounts_for_deletion", "self_destruct_beneficiaries", "contracts_created")
+)
+_BLOOMS: Final = 1 << 2048
 _SEEN: Final[set[tuple[type, ...]]] = set()
-"""Types of fields that are such, as outcomes were found to have them: nearly all are alike."""
+"""Types of all fields, as sound outcomes were found to have them: nearly all are alike."""
 _MAX_SEEN: Final = 256
 _INTEGER: Final = frozenset({int})
-_LOGS: Final = 3
-_BLOOM: Final = 13
-_BLOOMS: Final = 1 << 2048
-_ADDRESSES: Final = slice(9, 12)
 _CELLS: Final = {BALANCE: int, NONCE: int, CODE: bytes, LIFE: bool, EPOCH: int}
 
 
@@ -145,6 +168,29 @@ class Delivered(Speculation):
         self._packed = None
 
 
+def addresses(senders: Any) -> Sequence[bytes | None]:
+    """What a message of RECOVERED brings. Raises ValueError or TypeError for anything else."""
+    for sender in senders:
+        if sender is not None and not (isinstance(sender, bytes) and len(sender) == 20):
+            raise ValueError("senders that are no addresses")
+    found: Sequence[bytes | None] = senders
+    return found
+
+
+def listed(contents: list[bytes], hashes: Any, root: Any, nodes: Any) -> Listed:
+    """What a message of LISTED brings, of these transactions. Raises ValueError for anything but
+    hashes and nodes."""
+    if (
+        not isinstance(hashes, list)
+        or not isinstance(nodes, dict)
+        or len(hashes) != len(contents)
+        or not all(type(key) is bytes and len(key) == 32 for key in [root, *hashes, *nodes])
+        or not all(type(node) is bytes for node in nodes.values())
+    ):
+        raise ValueError("no list")
+    return Listed(contents, hashes, TrieUpdate(root, nodes))
+
+
 def results(heads: Any, details: Any, worker: int) -> list[Delivered]:
     """What a message of RESULTS brings. Raises ValueError for anything else."""
     if not isinstance(heads, list) or not isinstance(details, list) or len(heads) != len(details):
@@ -157,7 +203,7 @@ def head_of(speculation: Speculation) -> tuple[Any, ...]:
     outcome = speculation.outcome
     return (
         speculation.index,
-        None if outcome is None else tuple(getattr(outcome, name) for name in Outcome.__slots__),
+        None if outcome is None else tuple(getattr(outcome, name) for name in _FIELDS),
         speculation.seconds,
         speculation.traces,
     )
@@ -281,7 +327,7 @@ def _is_outcome(outcome: tuple[Any, ...]) -> bool:
         ):
             return False
     return 0 <= outcome[_BLOOM] < _BLOOMS and all(
-        not addresses or _all(addresses, bytes) for addresses in outcome[_ADDRESSES]
+        not outcome[place] or _all(outcome[place], bytes) for place in _ADDRESSES
     )
 
 

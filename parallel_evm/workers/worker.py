@@ -7,10 +7,8 @@ that it lacks. It gives a sign of life a few times a second, and ends when its p
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import pickle
-import signal
 import threading
 import time
 from collections import OrderedDict, deque
@@ -35,6 +33,7 @@ from parallel_evm.state.replica import Replica, Want
 from parallel_evm.state.source import Account
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
+from parallel_evm.workers.pipes import set_up
 from parallel_evm.workers.session import FLUSH_SECONDS
 
 SIGN_OF_LIFE_SECONDS = 0.25
@@ -45,11 +44,9 @@ FIRST_FLUSH_SECONDS = 0.0005
 SENDERS_AT_ONCE = 16
 """So many are sent together: who waits for them has to do with the first ones already."""
 REPLICAS = 4
-"""Chains whose state a worker remembers at the same time."""
-
-
+"""Chains whose state a worker remembers at the same time. The coordinator counts along."""
 RULES = 64
-"""VM classes that a worker remembers, oldest forgotten first. The coordinator counts along."""
+"""VM classes that a worker remembers, oldest forgotten first. The same."""
 OUT_OF_STEP = 70
 """Exit status of a worker that lost track of its conversation (memory ran out, most likely)."""
 
@@ -63,14 +60,9 @@ def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> N
 
     ``life`` is shared memory: time of the last sign of life, in seconds of the monotonic clock.
     """
-    for other in inherited:  # ends of other workers' pipes, copied by fork
-        with contextlib.suppress(OSError):
-            other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    set_up(inherited)
     use_fast_keccak()
     cache_at.cache_clear()  # what the coordinator has not saved yet is the coordinator's to save
-    gc.freeze()  # what was inherited is never garbage: do not touch its pages
     threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         Worker(conn).serve()

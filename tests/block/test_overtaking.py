@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from parallel_evm import BlockReport
 from parallel_evm.block.patience import Patience
-from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.state.keys import StateKey
+from parallel_evm.workers.conversation import ProcessSession
 from parallel_evm.workers.local import ThreadSession
-from parallel_evm.workers.process import ProcessSession
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     ETHER,
@@ -100,16 +98,3 @@ def test_random_blocks_by_an_impatient_coordinator(
 
     check()
     assert late
-
-
-@given(misses=st.lists(st.booleans(), max_size=40))
-def test_whoever_is_late_again_and_again_is_waited_for_ever_less(misses: list[bool]) -> None:
-    assert Patience(None).seconds(0) == inf
-    patience = Patience(Costs([0.001], burden=0.0, freight=0.0))
-    first = before = patience.seconds(0)
-    assert 0.001 < first < 0.01
-    for missed in misses:
-        patience.note(missed)
-        now = patience.seconds(0)
-        assert 0 < now <= before if missed else before <= now <= first
-        before = now

@@ -119,7 +119,6 @@ def outcome(success: bool = True, gas: int = 30_000) -> Outcome:
         output=b"",
         return_data=b"",
         raw_log_entries=(),
-        gas_start=200_000,
         gas_remaining=200_000 - gas,
         gas_used=gas,
         gas_refund=0,

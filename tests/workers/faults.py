@@ -43,7 +43,8 @@ from parallel_evm import BlockReport, ParallelConfig, close, parallelize
 from parallel_evm.block.flow import _Flow
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.workers import wire, worker
-from parallel_evm.workers.process import ProcessPool, ProcessSession
+from parallel_evm.workers.conversation import ProcessSession
+from parallel_evm.workers.process import ProcessPool
 from parallel_evm.workers.shared import pool_for
 from parallel_evm.workloads import Workload, build
 from tests.strategies import Misled, cold

@@ -24,7 +24,9 @@ from typing import Any
 import pytest
 
 from parallel_evm import BlockReport, ParallelConfig, close
-from parallel_evm.workers import process, wire, worker
+from parallel_evm.workers import wire, worker
+from parallel_evm.workers.handle import WorkerHandle
+from parallel_evm.workers.process import ProcessPool
 from parallel_evm.workers.shared import pool_for
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
@@ -344,14 +346,14 @@ def test_answers_of_an_interrupted_block_are_not_taken_for_the_next_ones(
     """The interrupt comes when the question was asked and nobody had noted it yet."""
     pair.mine()
     transactions = pair.transactions()
-    send = process.WorkerHandle.send
+    send = WorkerHandle.send
 
     def interrupted(self: Any, message: tuple[Any, ...]) -> None:
         send(self, message)
         if message[0] == tag:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(process.WorkerHandle, "send", interrupted)
+    monkeypatch.setattr(WorkerHandle, "send", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pair.ours.mine_all(transactions)
     monkeypatch.undo()
@@ -448,7 +450,7 @@ def test_ctrl_c_in_a_terminal_reaches_workers_and_coordinator_together(tmp_path:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts files in /proc")
 def test_a_killed_worker_holds_no_file_descriptor_until_it_is_collected() -> None:
     """A Ctrl-C that strikes the collector is lost, and with it what was to be closed there."""
-    pool = process.ProcessPool(1, None, DEADLINE)
+    pool = ProcessPool(1, None, DEADLINE)
     (first,) = pool.handles()  # the memory that processes share is a file, and stays
     first.kill()
     before = len(os.listdir("/proc/self/fd"))

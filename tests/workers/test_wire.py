@@ -39,7 +39,6 @@ SPECULATION = Speculation(
         output=b"no",
         return_data=b"",
         raw_log_entries=((0, A, (1, 2), b"data"),),
-        gas_start=100,
         gas_remaining=40,
         gas_used=60,
         gas_refund=0,

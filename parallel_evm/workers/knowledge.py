@@ -1,0 +1,73 @@
+"""What one worker process already knows, so that it is told nothing twice.
+
+Responsible for: counting along which rules and which states it holds, and what it was told to look
+at. Whatever is forgotten over there is forgotten here in the same moment.
+Talks to: nobody; the limits are the worker's own (`worker.RULES`, `worker.REPLICAS`).
+Never: sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from parallel_evm.merkle.source import TrieSource
+from parallel_evm.state.base import Changes
+from parallel_evm.state.keys import Key
+from parallel_evm.workers import worker
+
+MAX_HINTED: Final = 1 << 16
+
+
+class Knowledge:
+    """Of rules by their tokens, and of states by their lineages."""
+
+    def __init__(self) -> None:
+        self._rules: dict[int, None] = {}
+        """In the order in which it got them."""
+        self._versions: dict[bytes, int] = {}
+        """Version of each lineage that its replica holds, the one used last at the end."""
+        self._hinted: dict[bytes, set[Key]] = {}
+        """Keys of each lineage that it was told to look at."""
+
+    def has_rules(self, token: int) -> bool:
+        return token in self._rules
+
+    def missed(self, source: TrieSource) -> list[Changes] | None:
+        """What it has to be told of these states to be where ``source`` is. None: it begins with
+        nothing, and what it was told of them before does not count any more."""
+        known = self._versions.get(source.lineage)
+        missed = None if known is None else source.changes_since(known)
+        if missed is None:
+            self._forget(source.lineage)
+        return missed
+
+    def note(self, token: int, source: TrieSource) -> None:
+        """It was told all that was needed to have these rules, and to be where ``source`` is."""
+        if token not in self._rules:
+            self._rules[token] = None
+            while len(self._rules) > worker.RULES:
+                del self._rules[next(iter(self._rules))]
+        self._versions.pop(source.lineage, None)
+        self._versions[source.lineage] = source.version
+        while len(self._versions) > worker.REPLICAS:
+            self._forget(next(iter(self._versions)))
+
+    def new_to_it(self, lineage: bytes, hints: Iterable[frozenset[Key]]) -> list[Key]:
+        """Those of all ``hints`` that it has not been given before. From now on it has."""
+        hinted = self._hinted.setdefault(lineage, set())
+        new = frozenset[Key]().union(*hints) - hinted
+        if len(hinted) + len(new) > MAX_HINTED:
+            hinted.clear()
+        hinted |= new
+        return list(new)
+
+    def forget_all(self) -> None:
+        """Nobody can say what it knows: next time it gets everything."""
+        self._rules.clear()
+        self._versions.clear()
+        self._hinted.clear()
+
+    def _forget(self, lineage: bytes) -> None:
+        self._versions.pop(lineage, None)
+        self._hinted.pop(lineage, None)
