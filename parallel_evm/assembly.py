@@ -60,6 +60,8 @@ _STOCK_HASH: Final = TypedTransaction.hash
 class LeanAssembly:
     """Block assembly for VMs; `lean` says whether this VM class lets it."""
 
+    is_ours: ClassVar[bool] = True
+    """Found in classes of this package (`fallback`)."""
     lean: ClassVar[bool] = False
     listed: Listed | None = None
     """Of the block made last, or of the one that is being made, where somebody has seen to that."""

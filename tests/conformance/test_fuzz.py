@@ -18,7 +18,7 @@ from parallel_evm.conformance.recording import FORKS, load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
 from parallel_evm.conformance.subject import Account, Stock
-from parallel_evm.vm import ROOT_PER_TRANSACTION
+from parallel_evm.fallback import ROOT_PER_TRANSACTION
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
 

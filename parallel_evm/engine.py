@@ -1,0 +1,223 @@
+"""What the VMs of one `parallelize` call share, and the way that each of their blocks takes.
+
+Responsible for: `Engine`, which holds configuration, pools, experience and caches, chooses who
+executes a block (`pace`), and falls back to py-evm's own loop where it has to.
+Talks to: `block`, which executes; `fallback`; `workers.shared`, for the pools of this process.
+Never: executes anything.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from eth.abc import BlockHeaderAPI, SignedTransactionAPI
+
+from parallel_evm.block import BlockResult, Forecasts, Scheduling, execute
+from parallel_evm.config import ParallelConfig
+from parallel_evm.errors import ConfigurationError, PoolClosedError
+from parallel_evm.fallback import ROOT_PER_TRANSACTION, reason_to_fall_back
+from parallel_evm.merkle.account_db import merkle_state_class
+from parallel_evm.merkle.source import TrieSources
+from parallel_evm.report import BlockReport, Phases
+from parallel_evm.scheduling.forecast import Forecaster, Unforeseen
+from parallel_evm.scheduling.hot import HotSlotBook
+from parallel_evm.scheduling.independence import Hope
+from parallel_evm.scheduling.learned import to_json
+from parallel_evm.scheduling.pace import Choice, Pace, Way
+from parallel_evm.speculation.rules import Liberties
+from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
+from parallel_evm.workers.local import RuleBook, SerialPool
+from parallel_evm.workers.session import CannotServe, Pool
+from parallel_evm.workers.shared import assistant_for, pool_for
+
+
+class Engine:
+    """What the VMs of one `parallelize` call share: configuration, pool, caches, experience."""
+
+    def __init__(self, config: ParallelConfig) -> None:
+        self.config = config
+        self.sources = TrieSources()
+        self.merkle_state = merkle_state_class(self.sources)
+        self._assistant = assistant_for(config)
+        self._assistance = 0.0 if self._assistant is None else self._assistant.cpu
+        """CPU seconds of the assistant that were reported."""
+        self.rules = RuleBook(self._assistant)
+        self._liberties = Liberties(
+            translate=config.translate,
+            direct=config.direct,
+            fast_precompiles=config.fast_precompiles,
+            translation_cache=folder_of(config.translation_cache) if config.translate else None,
+        )
+        alone = config.backend == "serial" or (config.backend == "auto" and config.workers == 1)
+        self._forecaster: Forecasts | None = None
+        if not alone:
+            self._forecaster = Forecaster() if config.forecasts else Unforeseen()
+        self._hot_slots = HotSlotBook() if config.deltas and config.workers > 1 else None
+        self._hope = Hope() if config.whole_lanes else None
+        self._pace = Pace(config.workers) if config.backend == "auto" and not alone else None
+        self._alone = SerialPool()
+        self._pool: Pool | None = None
+        self._lock = threading.RLock()
+
+    def speculative_state(self, state_class: Any) -> Any:
+        """The class that transactions of ``state_class`` run on in a block."""
+        return self.rules.derived(state_class, self._liberties)
+
+    def forecaster(self) -> Forecaster:
+        """What learns from this chain's blocks. Raises `ConfigurationError` where nothing does."""
+        if not isinstance(self._forecaster, Forecaster):
+            raise ConfigurationError(
+                "a chain forecasts only with several workers and ParallelConfig.forecasts"
+            )
+        return self._forecaster
+
+    def learned(self) -> dict[str, Any]:
+        """What it has learned, between two blocks (`scheduling.learned`). Raises the same."""
+        with self._lock:
+            return to_json(self.forecaster())
+
+    def start_with(self, forecaster: Forecaster) -> None:
+        """Go on from what was learned elsewhere."""
+        with self._lock:
+            self._forecaster = forecaster
+
+    def apply_all(
+        self,
+        vm: Any,
+        sequentially: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+    ) -> BlockResult:
+        """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
+        reason = reason_to_fall_back(vm, transactions, base_header, self.config.min_transactions)
+        if reason is ROOT_PER_TRANSACTION:
+            done, report = self._execute(vm, transactions, base_header, reason)
+            self._tell(None if report is None else replace(report, fallback=reason, choice=None))
+            return done
+        if reason is None:
+            try:
+                try:
+                    done, report = self._execute(vm, transactions, base_header)
+                except PoolClosedError:  # by another thread, just now: the next one is new
+                    done, report = self._execute(vm, transactions, base_header)
+            except (CannotServe, PoolClosedError) as error:
+                reason = str(error)
+            else:
+                self._tell(report)
+                return done
+        started = time.perf_counter()
+        result: BlockResult = sequentially(transactions, base_header)
+        if self.config.on_block is not None:
+            seconds = time.perf_counter() - started
+            self._tell(self._fallback_report(vm, len(result[1]), seconds, reason))
+        return result
+
+    def _execute(
+        self,
+        vm: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+        why_alone: str | None = None,
+    ) -> tuple[BlockResult, BlockReport | None]:
+        with self._lock:  # forecasts and caches serve one block at a time
+            if why_alone is None:
+                done = self._in_the_way_chosen(vm, transactions, base_header)
+            else:
+                choice = Choice(Way.ALONE, {}, why_alone)
+                done = self._execute_on(self._alone, vm, transactions, base_header, choice)
+            done = self._with_assistance(*done)
+            folder = self._liberties.translation_cache
+            if folder is not None:  # now, when nobody waits for a transaction
+                cache_at(folder).save(BLOCK_SECONDS)
+            return done
+
+    def _with_assistance(
+        self, result: BlockResult, report: BlockReport | None
+    ) -> tuple[BlockResult, BlockReport | None]:
+        """What the assistant has spent since the last block, for whomever, counts as workers'
+        time."""
+        if report is None or self._assistant is None:
+            return result, report
+        before, self._assistance = self._assistance, self._assistant.cpu
+        spent = report.worker_cpu_seconds + self._assistance - before
+        return result, replace(report, worker_cpu_seconds=spent)
+
+    def _in_the_way_chosen(
+        self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
+    ) -> tuple[BlockResult, BlockReport | None]:
+        if self._pace is None:
+            return self._execute_on(self._usable_pool(), vm, transactions, base_header)
+        knows = all("sender" in vars(transaction) for transaction in transactions)
+        choice = self._pace.choose(transactions, knows_senders=knows)
+        if choice.way is not Way.ALONE:
+            try:
+                return self._execute_on(self._usable_pool(), vm, transactions, base_header, choice)
+            except CannotServe as error:
+                self._pace.note_absence()
+                choice = replace(choice, way=Way.ALONE, why=str(error))
+        return self._execute_on(self._alone, vm, transactions, base_header, choice)
+
+    def _execute_on(
+        self,
+        pool: Pool,
+        vm: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        base_header: BlockHeaderAPI,
+        choice: Choice | None = None,
+    ) -> tuple[BlockResult, BlockReport | None]:
+        speculates = pool.works_ahead
+        backend = self.config.backend
+        if choice is not None:
+            speculates = choice.way is Way.TOGETHER
+            backend = "process" if speculates else "serial"
+        elif backend == "auto":
+            backend = "serial"  # of one worker
+        return execute(
+            vm,
+            transactions,
+            base_header,
+            state_class=vm.sequential_state_class,
+            liberties=self._liberties,
+            pool=pool,
+            rules=self.rules,
+            scheduling=Scheduling(
+                forecasts=self._forecaster if speculates else None,
+                hot_slots=self._hot_slots,
+                lanes=self.config.lanes,
+                overlap=self.config.overlap,
+                hope=self._hope,
+            ),
+            pace=self._pace,
+            backend=backend,
+            choice=choice,
+            wants_report=self.config.on_block is not None,
+        )
+
+    def _usable_pool(self) -> Pool:
+        if self._pool is None or not self._pool.usable:
+            self._pool = pool_for(self.config)
+        return self._pool
+
+    def _fallback_report(
+        self, vm: Any, count: int, seconds: float, reason: str | None
+    ) -> BlockReport:
+        return BlockReport(
+            block_number=vm.get_header().block_number,
+            transaction_count=count,
+            workers=1,
+            backend="serial",
+            executions=count,
+            reexecutions=0,
+            seconds=seconds,
+            phases=Phases(speculate=seconds),
+            worker_cpu_seconds=0.0,
+            fallback=reason,
+        )
+
+    def _tell(self, report: BlockReport | None) -> None:
+        if report is not None and self.config.on_block is not None:
+            self.config.on_block(report)
