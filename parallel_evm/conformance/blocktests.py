@@ -315,15 +315,14 @@ class _Case:
 
     def chain(self, subject: Subject) -> ChainAPI:
         """A new chain that holds the genesis block, its VMs made by the subject."""
-        configuration = self.vm_configuration
-        if not self.proof_of_work:
-            without_proof = ConsensusApplier(NoProofConsensus)
-            configuration = without_proof.amend_vm_configuration(configuration)
         chain_class = MainnetChain.configure(
             "CaseChain",
             vm_configuration=tuple(
-                (first_block, subject.transform(vm_class))
-                for first_block, vm_class in configuration
+                (
+                    first_block,
+                    subject.transform(vm_class if self.proof_of_work else _without_proof(vm_class)),
+                )
+                for first_block, vm_class in self.vm_configuration
             ),
         )
         chain: ChainAPI = chain_class.from_genesis(AtomicDB(), self.genesis_params, self.pre)
@@ -450,15 +449,22 @@ def _vm_configuration(
     network = SAME_RULES.get(network, network)
     if network in DIFFICULTY_BOMB_FORKS:
         return ((0, DIFFICULTY_BOMB_FORKS[network]),)
+    timings = [_timing(block) for block in blocks]
     try:
-        # Transitions at a time are resolved by looking at the blocks' headers.
-        return tuple(
-            chain_vm_configuration({"network": network, "blocks": [_timing(b) for b in blocks]})
-        )
+        if "AtTime" in network:
+            # When the fork comes is found out by looking at the blocks' headers.
+            return tuple(chain_vm_configuration({"network": network, "blocks": timings}))
+        return _untimed(network)
     except ValidationError as problem:
         raise entry.member("network").error(str(problem)) from None
     except ValueError:
         raise UnknownNetwork(network) from None
+
+
+@cache
+def _untimed(network: str) -> tuple[tuple[int, type[VirtualMachineAPI]], ...]:
+    """The rules of a network without forks at a time: py-evm makes some classes at each call."""
+    return tuple(chain_vm_configuration({"network": network}))
 
 
 def _timing(block: Node) -> dict[str, Any]:

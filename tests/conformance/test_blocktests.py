@@ -232,6 +232,24 @@ def test_networks_that_py_evm_knows_by_another_name(
     assert result.detail.startswith("genesisBlockHeader"), "known, but the genesis is Cancun's"
 
 
+@pytest.mark.parametrize("network", ["Cancun", "Homestead"])
+def test_all_cases_of_a_network_have_the_same_classes(
+    network: str, write_case: Write, entry: Entry
+) -> None:
+    """So that a subject makes one class of its own, and not one for each case."""
+    given: list[Any] = []
+
+    class Notes(Stock):
+        def transform(self, vm_class: Any) -> Any:
+            given.append(vm_class)
+            return vm_class
+
+    case = entry | {"network": network}
+    run(write_case({"one": case, "other": case}), Notes())
+    assert len(given) == 2
+    assert given[0] is given[1]
+
+
 # -- bad input ---------------------------------------------------------------------------------
 
 
