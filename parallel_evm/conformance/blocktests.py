@@ -45,7 +45,6 @@ from eth.typing import AccountState
 from eth.vm.forks.arrow_glacier import ArrowGlacierVM
 from eth.vm.forks.gray_glacier import GrayGlacierVM
 from eth.vm.forks.muir_glacier import MuirGlacierVM
-from eth_hash.auto import keccak
 from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 from rlp.codec import decode, encode
@@ -53,6 +52,7 @@ from rlp.exceptions import RLPException
 
 from parallel_evm.conformance.subject import Account, Stock, Subject
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.hashing import keccak
 from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
 
 REFUSALS = (ValidationError, PyEVMError, RLPException, TypeError, ValueError, AssertionError)

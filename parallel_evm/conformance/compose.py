@@ -15,11 +15,11 @@ from eth.abc import SignedTransactionAPI, WithdrawalAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_UNCLE_HASH, ZERO_HASH32
 from eth.db.trie import make_trie_root_and_nodes
 from eth.typing import AccountState
-from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
 
 from parallel_evm.conformance.prestate import World, specified
 from parallel_evm.conformance.recording import FORKS, Recording, block_to_json, state_to_json
+from parallel_evm.hashing import keccak
 
 _COINBASE = Address(b"\xc0" * 20)
 _MIX_HASH = Hash32(b"\x11" * 32)

@@ -22,11 +22,11 @@ from eth.exceptions import HeaderNotFound
 from eth.typing import AccountDetails, AccountState
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.spurious_dragon import SpuriousDragonVM
-from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm.conformance.recording import Recording, VmClass
+from parallel_evm.hashing import keccak
 from parallel_evm.inputs import InputError
 
 HashOf = Callable[[int], Hash32]

@@ -28,7 +28,6 @@ from eth.vm.forks.prague.constants import (
 )
 from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address
 from rlp.codec import encode
@@ -37,6 +36,7 @@ from parallel_evm.conformance.compose import Setting
 from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.conformance.recording import FORKS
 from parallel_evm.conformance.themes import THEMES, Cast, create_address
+from parallel_evm.hashing import keccak
 from parallel_evm.workloads.artifacts import ARTIFACTS
 
 SENDERS = 6
