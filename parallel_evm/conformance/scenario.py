@@ -7,7 +7,6 @@ stays valid when some of them are taken out. Nothing here executes anything.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,8 +35,8 @@ from parallel_evm.conformance.compose import Setting
 from parallel_evm.conformance.programs import Programs, Rules
 from parallel_evm.conformance.recording import FORKS
 from parallel_evm.conformance.themes import THEMES, Cast, create_address
-from parallel_evm.hashing import keccak
-from parallel_evm.workloads.artifacts import ARTIFACTS
+from parallel_evm.workloads import artifacts
+from parallel_evm.workloads.artifacts import Artifact
 
 SENDERS = 6
 CONTRACTS = 9
@@ -173,7 +172,7 @@ class _Generator:
         chance = self.chance
         real = _real_contracts()
         if real and chance.random() < 0.2:
-            code = chance.choice(list(real.values())).code
+            code = chance.choice(real).code
             if chance.random() < 0.5:
                 code = self._mutated(code)
         else:
@@ -253,7 +252,7 @@ class _Generator:
         real = _real_contracts()
         selector = b""
         if real and chance.random() < 0.3:
-            selector = chance.choice(chance.choice(list(real.values())).selectors)
+            selector = chance.choice(list(chance.choice(real).functions.values())).selector
         return selector + b"".join(word.to_bytes(32, "big") for word in words)
 
     def _typed(self, draft: Draft) -> Draft:
@@ -363,30 +362,10 @@ def _system_contracts(fork: str) -> AccountState:
     return state
 
 
-@dataclass(frozen=True)
-class _RealContract:
-    """What a compiled contract is to the fuzzer: code, and how its functions are called."""
-
-    code: bytes
-    selectors: tuple[bytes, ...]
-
-
 @cache
-def _real_contracts() -> Mapping[str, _RealContract]:
+def _real_contracts() -> tuple[Artifact, ...]:
     """The contracts of the workloads; none where the package was installed without them."""
-    found: dict[str, _RealContract] = {}
-    for path in sorted(ARTIFACTS.glob("*.json")):
-        content = json.loads(path.read_text())
-        signatures = [
-            f"{entry['name']}({','.join(argument['type'] for argument in entry['inputs'])})"
-            for entry in content["abi"]
-            if entry["type"] == "function"
-        ]
-        found[path.stem] = _RealContract(
-            bytes.fromhex(content["deployedBytecode"].removeprefix("0x")),
-            tuple(keccak(signature.encode())[:4] for signature in signatures) or (bytes(4),),
-        )
-    return found
+    return tuple(map(artifacts.load, artifacts.names()))
 
 
 def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTransactionAPI:
