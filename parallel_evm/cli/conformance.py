@@ -37,8 +37,9 @@ from parallel_evm.conformance.blocktests import (
 from parallel_evm.conformance.fetch import fetch_block
 from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import FORKS, Recording
+from parallel_evm.conformance.recording import Recording
 from parallel_evm.conformance.replay import BlockReplay, Unusable, run_replay
+from parallel_evm.forks import FORKS
 from parallel_evm.inputs import InputError
 from parallel_evm.terminal import show_conformance, show_fuzzing, show_replays
 

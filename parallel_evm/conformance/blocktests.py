@@ -30,10 +30,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from eth.abc import BlockHeaderAPI, ChainAPI, VirtualMachineAPI
+from eth.abc import BlockHeaderAPI, ChainAPI
 from eth.chains.mainnet import MainnetChain
-from eth.consensus.applier import ConsensusApplier
-from eth.consensus.noproof import NoProofConsensus
 from eth.db.atomic import AtomicDB
 from eth.exceptions import PyEVMError
 from eth.tools.fixtures.helpers import (
@@ -42,9 +40,6 @@ from eth.tools.fixtures.helpers import (
     verify_state,
 )
 from eth.typing import AccountState
-from eth.vm.forks.arrow_glacier import ArrowGlacierVM
-from eth.vm.forks.gray_glacier import GrayGlacierVM
-from eth.vm.forks.muir_glacier import MuirGlacierVM
 from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 from rlp.codec import decode, encode
@@ -52,6 +47,7 @@ from rlp.exceptions import RLPException
 
 from parallel_evm.conformance.subject import Account, Stock, Subject
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.forks import VM_CLASSES, VmClass, without_proof
 from parallel_evm.hashing import keccak
 from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
 
@@ -66,9 +62,9 @@ SAME_RULES = {
 """Networks that older releases of ethereum/tests call by another name than py-evm does."""
 
 DIFFICULTY_BOMB_FORKS = {
-    "MuirGlacier": MuirGlacierVM,
-    "ArrowGlacier": ArrowGlacierVM,
-    "GrayGlacier": GrayGlacierVM,
+    "MuirGlacier": VM_CLASSES["muir-glacier"],
+    "ArrowGlacier": VM_CLASSES["arrow-glacier"],
+    "GrayGlacier": VM_CLASSES["gray-glacier"],
 }
 """Forks that py-evm has and its fixture helper leaves out."""
 
@@ -283,7 +279,7 @@ class _Block:
 class _Case:
     """A case in py-evm's terms."""
 
-    vm_configuration: tuple[tuple[int, type[VirtualMachineAPI]], ...]
+    vm_configuration: tuple[tuple[int, VmClass], ...]
     proof_of_work: bool
     genesis_params: dict[str, Any]
     genesis_hash: bytes
@@ -320,20 +316,13 @@ class _Case:
             vm_configuration=tuple(
                 (
                     first_block,
-                    subject.transform(vm_class if self.proof_of_work else _without_proof(vm_class)),
+                    subject.transform(vm_class if self.proof_of_work else without_proof(vm_class)),
                 )
                 for first_block, vm_class in self.vm_configuration
             ),
         )
         chain: ChainAPI = chain_class.from_genesis(AtomicDB(), self.genesis_params, self.pre)
         return chain
-
-
-@cache
-def _without_proof(vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
-    """The VM class that asks for no proof of work: the same class whenever it is asked for."""
-    ((_, made),) = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, vm_class),))
-    return made
 
 
 @dataclass(frozen=True)
@@ -442,9 +431,7 @@ def _first_difference(ours: Sequence[_Outcome], stock: Sequence[_Outcome]) -> st
     return ""
 
 
-def _vm_configuration(
-    entry: Node, blocks: Sequence[Node]
-) -> tuple[tuple[int, type[VirtualMachineAPI]], ...]:
+def _vm_configuration(entry: Node, blocks: Sequence[Node]) -> tuple[tuple[int, VmClass], ...]:
     network = entry.member("network").text()
     network = SAME_RULES.get(network, network)
     if network in DIFFICULTY_BOMB_FORKS:
@@ -462,7 +449,7 @@ def _vm_configuration(
 
 
 @cache
-def _untimed(network: str) -> tuple[tuple[int, type[VirtualMachineAPI]], ...]:
+def _untimed(network: str) -> tuple[tuple[int, VmClass], ...]:
     """The rules of a network without forks at a time: py-evm makes some classes at each call."""
     return tuple(chain_vm_configuration({"network": network}))
 

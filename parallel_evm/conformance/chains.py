@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eth.chains.mainnet import MainnetChain
-from eth.consensus.applier import ConsensusApplier
-from eth.consensus.noproof import NoProofConsensus
+from eth.constants import GENESIS_BLOCK_NUMBER
 from eth.db.atomic import AtomicDB
 from eth.exceptions import PyEVMError
 from eth.vm.forks.london import LondonVM
@@ -22,8 +21,9 @@ from eth.vm.forks.paris import ParisVM
 from eth_utils.exceptions import ValidationError
 from rlp.codec import encode
 
-from parallel_evm.conformance.recording import FORKS, state_to_json
+from parallel_evm.conformance.recording import state_to_json
 from parallel_evm.conformance.scenario import Scenario
+from parallel_evm.forks import from_genesis, without_proof
 
 NETWORKS = {
     "frontier": "Frontier",
@@ -78,10 +78,8 @@ class _Maker:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         setting = scenario.setting
-        vm_class: Any = FORKS[setting.fork]
-        if setting.fork == "homestead":
-            vm_class = vm_class.configure(support_dao_fork=False)
-        configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, vm_class),))
+        vm_class: Any = from_genesis(setting.fork)
+        configuration = ((GENESIS_BLOCK_NUMBER, without_proof(vm_class)),)
         chain_class: Any = MainnetChain.configure("Maker", vm_configuration=configuration)
         params: dict[str, Any] = {
             "gas_limit": setting.gas_limit,

@@ -18,7 +18,8 @@ from eth.typing import AccountState
 from eth_typing import Address, Hash32
 
 from parallel_evm.conformance.prestate import World, specified
-from parallel_evm.conformance.recording import FORKS, Recording, block_to_json, state_to_json
+from parallel_evm.conformance.recording import Recording, block_to_json, state_to_json
+from parallel_evm.forks import VM_CLASSES
 from parallel_evm.hashing import keccak
 
 _COINBASE = Address(b"\xc0" * 20)
@@ -68,7 +69,7 @@ def drafted(
 ) -> Recording:
     """The block before anybody has run it: it can run, but its header's roots are blank."""
     block_hashes = _ancestors(setting)
-    header_class: Any = FORKS[setting.fork].get_block_class()
+    header_class: Any = VM_CLASSES[setting.fork].get_block_class()
     header_class = header_class._meta.sedes[0]
     fields: dict[str, Any] = {
         "parent_hash": block_hashes[setting.number - 1],

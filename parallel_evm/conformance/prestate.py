@@ -25,7 +25,8 @@ from eth.vm.forks.spurious_dragon import SpuriousDragonVM
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 
-from parallel_evm.conformance.recording import Recording, VmClass
+from parallel_evm.conformance.recording import Recording
+from parallel_evm.forks import VmClass
 from parallel_evm.hashing import keccak
 from parallel_evm.inputs import InputError
 

@@ -15,56 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth.abc import BlockHeaderAPI, SignedTransactionAPI, VirtualMachineAPI, WithdrawalAPI
+from eth.abc import BlockHeaderAPI, SignedTransactionAPI, WithdrawalAPI
 from eth.chains.mainnet import MAINNET_VM_CONFIGURATION
 from eth.chains.mainnet.constants import MAINNET_CHAIN_ID, PARIS_MAINNET_BLOCK
 from eth.typing import AccountState
-from eth.vm.forks.arrow_glacier import ArrowGlacierVM
-from eth.vm.forks.berlin import BerlinVM
-from eth.vm.forks.byzantium import ByzantiumVM
-from eth.vm.forks.cancun import CancunVM
-from eth.vm.forks.constantinople import ConstantinopleVM
-from eth.vm.forks.frontier import FrontierVM
-from eth.vm.forks.gray_glacier import GrayGlacierVM
-from eth.vm.forks.homestead import HomesteadVM
-from eth.vm.forks.istanbul import IstanbulVM
-from eth.vm.forks.london import LondonVM
-from eth.vm.forks.muir_glacier import MuirGlacierVM
-from eth.vm.forks.paris import ParisVM
-from eth.vm.forks.petersburg import PetersburgVM
-from eth.vm.forks.prague import PragueVM
-from eth.vm.forks.shanghai import ShanghaiVM
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from eth.vm.forks.spurious_dragon import SpuriousDragonVM
-from eth.vm.forks.tangerine_whistle import TangerineWhistleVM
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
+from parallel_evm.forks import FORKS, VM_CLASSES, VmClass
 from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
-
-VmClass = type[VirtualMachineAPI]
-
-FORKS: Mapping[str, VmClass] = {
-    "frontier": FrontierVM,
-    "homestead": HomesteadVM,
-    "tangerine-whistle": TangerineWhistleVM,
-    "spurious-dragon": SpuriousDragonVM,
-    "byzantium": ByzantiumVM,
-    "constantinople": ConstantinopleVM,
-    "petersburg": PetersburgVM,
-    "istanbul": IstanbulVM,
-    "muir-glacier": MuirGlacierVM,
-    "berlin": BerlinVM,
-    "london": LondonVM,
-    "arrow-glacier": ArrowGlacierVM,
-    "gray-glacier": GrayGlacierVM,
-    "paris": ParisVM,
-    "shanghai": ShanghaiVM,
-    "cancun": CancunVM,
-    "prague": PragueVM,
-}
-"""Every fork that py-evm knows, by name, oldest first."""
 
 MAINNET_TIMES = (
     (1681338455, "shanghai"),
@@ -101,7 +62,7 @@ class Recording:
 
     @property
     def vm_class(self) -> VmClass:
-        return FORKS[self.fork]
+        return VM_CLASSES[self.fork]
 
     @property
     def prestate_source(self) -> str:
@@ -160,14 +121,14 @@ def read_recording(
     if chain_id is None:
         chain_id = _chain_id(block)
     fork = _known_fork(source, fork) if fork else _fork_of(block, chain_id)
-    header = _header(block, FORKS[fork])
+    header = _header(block, VM_CLASSES[fork])
     return Recording(
         source=source,
         fork=fork,
         chain_id=chain_id,
         header=header,
         transactions=tuple(
-            _transaction(transaction, FORKS[fork])
+            _transaction(transaction, VM_CLASSES[fork])
             for transaction in block.member("transactions").items()
         ),
         withdrawals=tuple(map(_withdrawal, _optional_items(block, "withdrawals"))),
@@ -305,7 +266,7 @@ def _known_fork(source: str, name: str) -> str:
 
 def _fork_of(block: Node, chain_id: int) -> str:
     """The fork of a block: by mainnet's schedule, or by its header's shape on another chain."""
-    names = {vm_class: name for name, vm_class in FORKS.items()}
+    names = {vm_class: name for name, vm_class in VM_CLASSES.items()}
     number = block.member("number").integer()
     timestamp = block.member("timestamp")
     if chain_id != MAINNET_CHAIN_ID:

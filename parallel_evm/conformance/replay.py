@@ -20,9 +20,10 @@ from eth.vm.forks.byzantium import ByzantiumVM
 from eth_typing import Address
 
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
-from parallel_evm.conformance.recording import Recording, VmClass, load
+from parallel_evm.conformance.recording import Recording, load
 from parallel_evm.conformance.subject import Account, Subject
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.forks import VmClass
 from parallel_evm.inputs import InputError
 
 

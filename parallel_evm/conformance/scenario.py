@@ -33,8 +33,8 @@ from rlp.codec import encode
 
 from parallel_evm.conformance.compose import Setting
 from parallel_evm.conformance.programs import Programs, Rules
-from parallel_evm.conformance.recording import FORKS
 from parallel_evm.conformance.themes import THEMES, Cast, create_address
+from parallel_evm.forks import VM_CLASSES, since
 from parallel_evm.workloads import artifacts
 from parallel_evm.workloads.artifacts import Artifact
 
@@ -161,7 +161,7 @@ class _Generator:
             state[address] = _account(part.balance, part.nonce, part.code, dict(part.storage))
         if chance.random() < 0.3:
             state[STRANGERS[0]] = _account(chance.choice((1, 10**18)))
-        if self.fork == "prague" and chance.random() < 0.3:
+        if self.fork in since("prague") and chance.random() < 0.3:
             code = b"\xef\x01\x00" + chance.choice(PLACES)
             state[EOAS[-1]] = _account(10**20, code=code)
         if chance.random() < 0.5:
@@ -258,10 +258,9 @@ class _Generator:
     def _typed(self, draft: Draft) -> Draft:
         """Give the draft one of the fork's transaction types, and what goes with it."""
         chance = self.chance
-        order = list(FORKS)
         possible = [0]
         for fork, type_id in (("berlin", 1), ("london", 2), ("cancun", 3), ("prague", 4)):
-            if order.index(self.fork) >= order.index(fork) and (draft.to or type_id < 3):
+            if self.fork in since(fork) and (draft.to or type_id < 3):
                 possible.append(type_id)
         type_id = chance.choice(possible)
         draft = replace(draft, type_id=type_id)
@@ -333,8 +332,7 @@ class _Generator:
         return theme(self.chance, rules, self.chance.sample(PLACES, len(PLACES)))
 
     def _withdrawals(self) -> tuple[Any, ...]:
-        order = list(FORKS)
-        if order.index(self.fork) < order.index("shanghai") or self.chance.random() < 0.5:
+        if self.fork not in since("shanghai") or self.chance.random() < 0.5:
             return ()
         addresses = self.chance.sample((*EOAS, *PLACES, *STRANGERS), 2)
         return tuple(
@@ -352,9 +350,9 @@ _DEPOSIT_CODE = b"\x7f" + DEPOSIT_EVENT_SIGNATURE_HASH + bytes.fromhex("61024060
 def _system_contracts(fork: str) -> AccountState:
     """The contracts that a fork's rules write to, call, or listen to around the transactions."""
     state: AccountState = {}
-    if fork in ("cancun", "prague"):
+    if fork in since("cancun"):
         state[Address(BEACON_ROOTS_ADDRESS)] = _account(0, 1, BEACON_ROOTS_CONTRACT_CODE)
-    if fork == "prague":
+    if fork in since("prague"):
         state[HISTORY_STORAGE_ADDRESS] = _account(0, 1, HISTORY_STORAGE_CONTRACT_CODE)
         state[WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
         state[CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
@@ -369,7 +367,7 @@ def _real_contracts() -> tuple[Artifact, ...]:
 
 
 def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTransactionAPI:
-    builder: Any = FORKS[setting.fork].get_transaction_builder()
+    builder: Any = VM_CLASSES[setting.fork].get_transaction_builder()
     nonce = max(nonces[draft.sender] + draft.nonce_offset, 0)
     nonces[draft.sender] += 1
     fields: dict[str, Any] = {
@@ -395,8 +393,7 @@ def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTrans
             _authorised(delegation, nonces) for delegation in draft.delegations
         ]
     unsigned = getattr(builder, _MAKERS[draft.type_id])(**fields)
-    order = list(FORKS)
-    if draft.type_id == 0 and order.index(setting.fork) >= order.index("spurious-dragon"):
+    if draft.type_id == 0 and setting.fork in since("spurious-dragon"):
         signed = unsigned.as_signed_transaction(KEYS[draft.sender], chain_id=setting.chain_id)
     else:
         signed = unsigned.as_signed_transaction(KEYS[draft.sender])

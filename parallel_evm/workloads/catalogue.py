@@ -15,6 +15,7 @@ from typing import Any
 
 from eth.abc import SignedTransactionAPI
 
+from parallel_evm.forks import FORKS, since
 from parallel_evm.workloads import forks
 from parallel_evm.workloads.airdrop import airdrop
 from parallel_evm.workloads.amm import hot_pool, swaps
@@ -29,8 +30,7 @@ from parallel_evm.workloads.transfers import transfers
 from parallel_evm.workloads.workload import Workload
 from parallel_evm.workloads.world import Scenario, World
 
-_ANY_FORK = forks.FORKS
-_SOLIDITY_FORKS = forks.since("london")  # what the contracts are compiled for
+_SOLIDITY_FORKS = since("london")  # what the contracts are compiled for
 
 _GAS_LIMIT = 10**9
 _GAS_PER_TRANSACTION = 10**6  # more than any call here asks for
@@ -45,7 +45,7 @@ class _Entry:
 
 _CATALOGUE: Mapping[str, _Entry] = MappingProxyType(
     {
-        "transfers": _Entry("plain transfers of ether", transfers, _ANY_FORK),
+        "transfers": _Entry("plain transfers of ether", transfers, FORKS),
         "erc20": _Entry("transfers and approvals of one stablecoin", erc20),
         "swaps": _Entry("swaps and liquidity in many pools, each with its own traders", swaps),
         "hot-pool": _Entry("swaps in one pool: the worst case", hot_pool),
