@@ -15,6 +15,7 @@ from typing import Any
 from eth.chains.base import MiningChain
 from eth.db import trie as eth_trie
 from eth.rlp.blocks import BaseBlock
+from eth_utils.hexadecimal import encode_hex
 
 from parallel_evm.config import ParallelConfig
 from parallel_evm.hashing import use_fast_keccak
@@ -157,7 +158,7 @@ def _hottest(report: BlockReport, scene: Workload) -> tuple[HotSlot, ...]:
     labels: dict[bytes, str] = {bytes(a): label for a, label in scene.labels.items()}
     return tuple(
         HotSlot(
-            contract=labels.get(key.address, "0x" + key.address.hex()),
+            contract=labels.get(key.address, encode_hex(key.address)),
             slot=f"{key.slot:#x}",
             readers=reads[key],
             writers=count,

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from eth_typing import Address
+from eth_utils.hexadecimal import encode_hex
 from web3 import HTTPProvider
 
 from parallel_evm.bench.blocks import BlocksDiffer
@@ -145,16 +146,16 @@ class _Expected:
         """Give the node all state that the blocks will look at."""
         state, requests = self._before, []
         for address in self._accounts:
-            where = _hex(address)
+            where = encode_hex(address)
             requests.append(("anvil_setBalance", [where, hex(state.get_balance(address))]))
             if state.get_nonce(address):
                 requests.append(("anvil_setNonce", [where, hex(state.get_nonce(address))]))
             if state.get_code(address):
-                requests.append(("anvil_setCode", [where, _hex(state.get_code(address))]))
+                requests.append(("anvil_setCode", [where, encode_hex(state.get_code(address))]))
         for address, slot in self._slots:
             value = state.get_storage(address, slot)
             if value:
-                arguments = [_hex(address), hex(slot), f"0x{value:064x}"]
+                arguments = [encode_hex(address), hex(slot), f"0x{value:064x}"]
                 requests.append(("anvil_setStorageAt", arguments))
         node.ask_all(requests)
 
@@ -162,13 +163,13 @@ class _Expected:
         """Balances, nonces and slots (pools' reserves among them) are as py-evm leaves them."""
         state, questions = self._after, []
         for address in self._accounts:
-            where = [_hex(address), "latest"]
+            where = [encode_hex(address), "latest"]
             questions += [
                 (("eth_getBalance", where), state.get_balance(address)),
                 (("eth_getTransactionCount", where), state.get_nonce(address)),
             ]
         for address, slot in self._slots:
-            request = ("eth_getStorageAt", [_hex(address), hex(slot), "latest"])
+            request = ("eth_getStorageAt", [encode_hex(address), hex(slot), "latest"])
             questions.append((request, state.get_storage(address, slot)))
         answers = node.ask_all([request for request, _ in questions])
         for ((method, arguments), value), answer in zip(questions, answers, strict=True):
@@ -181,10 +182,10 @@ def _mine(node: _Node, block: _Block) -> float:
     header = block.header
     node.ask("anvil_setNextBlockBaseFeePerGas", hex(header.base_fee_per_gas))
     node.ask("evm_setBlockGasLimit", hex(header.gas_limit))
-    node.ask("anvil_setCoinbase", _hex(header.coinbase))
+    node.ask("anvil_setCoinbase", encode_hex(header.coinbase))
     # One by one: anvil goes about the requests of a batch in any order.
     hashes = [
-        node.ask("eth_sendRawTransaction", _hex(sent.encode())) for sent in block.transactions
+        node.ask("eth_sendRawTransaction", encode_hex(sent.encode())) for sent in block.transactions
     ]
     started = time.perf_counter()
     node.ask("evm_mine", {"timestamp": header.timestamp})
@@ -278,7 +279,3 @@ def _await(process: subprocess.Popen[bytes], port: int, complaints: IO[bytes]) -
             if time.monotonic() > deadline:
                 raise PeerUnusable(f"anvil does not listen after {_PATIENCE:.0f} s") from problem
             time.sleep(0.05)
-
-
-def _hex(content: bytes) -> str:
-    return "0x" + content.hex()

@@ -18,6 +18,7 @@ from eth.db.atomic import AtomicDB
 from eth.exceptions import PyEVMError
 from eth.vm.forks.london import LondonVM
 from eth.vm.forks.paris import ParisVM
+from eth_utils.conversions import to_hex
 from eth_utils.exceptions import ValidationError
 from rlp.codec import encode
 
@@ -126,8 +127,8 @@ class _Maker:
             "genesisBlockHeader": _header(self.genesis),
             "pre": state_to_json(self._scenario.state),
             "blocks": self._blocks,
-            "lastblockhash": _plain(self._chain.get_canonical_head().hash),
-            "postStateHash": _plain(self._chain.get_canonical_head().state_root),
+            "lastblockhash": to_hex(self._chain.get_canonical_head().hash),
+            "postStateHash": to_hex(self._chain.get_canonical_head().state_root),
         }
 
     def _draft(
@@ -145,7 +146,7 @@ class _Maker:
         return vm_class.get_block_class()(**fields)
 
     def _note(self, block: Any, valid: bool) -> None:
-        entry: dict[str, Any] = {"rlp": _plain(encode(block))}  # type: ignore[no-untyped-call]
+        entry: dict[str, Any] = {"rlp": to_hex(encode(block))}  # type: ignore[no-untyped-call]
         if valid:
             entry["blockHeader"] = _header(block.header)
         else:
@@ -162,13 +163,9 @@ _FIXTURE_NAMES = {
 
 
 def _header(header: Any) -> dict[str, str]:
-    fields = {"hash": _plain(header.hash)}
+    fields: dict[str, str] = {"hash": to_hex(header.hash)}
     for name, value in header.as_dict().items():
         first, *rest = name.split("_")
         camel = first + "".join(part.capitalize() for part in rest)
-        fields[_FIXTURE_NAMES.get(name, camel)] = _plain(value)
+        fields[_FIXTURE_NAMES.get(name, camel)] = to_hex(value)
     return fields
-
-
-def _plain(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)

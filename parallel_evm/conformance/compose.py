@@ -16,6 +16,7 @@ from eth.constants import BLANK_ROOT_HASH, EMPTY_UNCLE_HASH, ZERO_HASH32
 from eth.db.trie import make_trie_root_and_nodes
 from eth.typing import AccountState
 from eth_typing import Address, Hash32
+from eth_utils.conversions import to_hex
 
 from parallel_evm.conformance.prestate import World, specified
 from parallel_evm.conformance.recording import Recording, block_to_json, state_to_json
@@ -59,7 +60,7 @@ def compose(
         "block": block_to_json(header, transactions, setting.withdrawals),
         "prestate": state_to_json(state),
         "block_hashes": {
-            str(number): "0x" + value.hex() for number, value in draft.block_hashes.items()
+            str(number): to_hex(value) for number, value in draft.block_hashes.items()
         },
     }
 

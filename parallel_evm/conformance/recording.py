@@ -21,6 +21,7 @@ from eth.chains.mainnet.constants import MAINNET_CHAIN_ID, PARIS_MAINNET_BLOCK
 from eth.typing import AccountState
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from eth_typing import Address, Hash32
+from eth_utils.conversions import to_hex
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
@@ -144,7 +145,7 @@ def save(folder: Path, block: Mapping[str, Any], state: AccountState, hashes: An
     parts = {
         "block": block,
         "prestate": state_to_json(state),
-        "block_hashes": {str(number): "0x" + value.hex() for number, value in hashes.items()},
+        "block_hashes": {str(number): to_hex(value) for number, value in hashes.items()},
     }
     for name, content in parts.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -153,10 +154,10 @@ def save(folder: Path, block: Mapping[str, Any], state: AccountState, hashes: An
 def state_to_json(state: AccountState) -> dict[str, Any]:
     """Accounts in the shape of geth's prestateTracer."""
     return {
-        "0x" + address.hex(): {
+        to_hex(address): {
             "balance": hex(account["balance"]),
             "nonce": account["nonce"],
-            "code": "0x" + account["code"].hex(),
+            "code": to_hex(account["code"]),
             "storage": {
                 f"0x{slot:064x}": f"0x{value:064x}" for slot, value in account["storage"].items()
             },
@@ -170,17 +171,17 @@ def block_to_json(
 ) -> dict[str, Any]:
     """A block in the shape of eth_getBlockByNumber with full transactions, as `load` reads it."""
     block: dict[str, Any] = {
-        _HEADER_NAMES[name]: _plain(value) for name, value in header.as_dict().items()
+        _HEADER_NAMES[name]: to_hex(value) for name, value in header.as_dict().items()
     }
     block["logsBloom"] = f"0x{header.bloom:0512x}"
-    block["hash"] = _plain(header.hash)
+    block["hash"] = to_hex(header.hash)
     block["transactions"] = [transaction_to_json(transaction) for transaction in transactions]
     if hasattr(header, "withdrawals_root"):
         block["withdrawals"] = [
             {
                 "index": hex(withdrawal.index),
                 "validatorIndex": hex(withdrawal.validator_index),
-                "address": _plain(withdrawal.address),
+                "address": to_hex(withdrawal.address),
                 "amount": hex(withdrawal.amount),
             }
             for withdrawal in withdrawals
@@ -193,13 +194,13 @@ def transaction_to_json(transaction: Any) -> dict[str, Any]:
     type_id = transaction.type_id or 0
     fields: dict[str, Any] = {
         "type": hex(type_id),
-        "hash": _plain(transaction.hash),
-        "from": _plain(transaction.sender),
-        "to": _plain(transaction.to) if transaction.to else None,
+        "hash": to_hex(transaction.hash),
+        "from": to_hex(transaction.sender),
+        "to": to_hex(transaction.to) if transaction.to else None,
         "nonce": hex(transaction.nonce),
         "gas": hex(transaction.gas),
         "value": hex(transaction.value),
-        "input": _plain(transaction.data),
+        "input": to_hex(transaction.data),
         "r": hex(transaction.r),
         "s": hex(transaction.s),
     }
@@ -211,7 +212,7 @@ def transaction_to_json(transaction: Any) -> dict[str, Any]:
         fields["yParity"] = hex(transaction.y_parity)
         fields["chainId"] = hex(transaction.chain_id)
         fields["accessList"] = [
-            {"address": _plain(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
+            {"address": to_hex(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
             for address, slots in transaction.access_list
         ]
     if type_id <= 1:
@@ -221,12 +222,12 @@ def transaction_to_json(transaction: Any) -> dict[str, Any]:
         fields["maxPriorityFeePerGas"] = hex(transaction.max_priority_fee_per_gas)
     if type_id == 3:
         fields["maxFeePerBlobGas"] = hex(transaction.max_fee_per_blob_gas)
-        fields["blobVersionedHashes"] = [_plain(blob) for blob in transaction.blob_versioned_hashes]
+        fields["blobVersionedHashes"] = [to_hex(blob) for blob in transaction.blob_versioned_hashes]
     if type_id == 4:
         fields["authorizationList"] = [
             {
                 "chainId": hex(authorization.chain_id),
-                "address": _plain(authorization.address),
+                "address": to_hex(authorization.address),
                 "nonce": hex(authorization.nonce),
                 "yParity": hex(authorization.y_parity),
                 "r": hex(authorization.r),
@@ -235,10 +236,6 @@ def transaction_to_json(transaction: Any) -> dict[str, Any]:
             for authorization in transaction.authorization_list
         ]
     return fields
-
-
-def _plain(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
 
 
 def _response(node: Node) -> Node:

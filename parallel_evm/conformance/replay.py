@@ -18,6 +18,7 @@ from typing import Any
 from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.byzantium import ByzantiumVM
 from eth_typing import Address
+from eth_utils.conversions import to_hex
 
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
 from parallel_evm.conformance.recording import Recording, load
@@ -366,7 +367,7 @@ def _each(name: str, found: Sequence[Any], expected: Sequence[Any]) -> Check:
 
 def _shown(value: Any) -> str:
     if isinstance(value, bytes):
-        text = "0x" + value.hex()
+        text: str = to_hex(value)
     elif isinstance(value, tuple | frozenset):
         text = "(" + ", ".join(map(_shown, value)) + ")"
     else:
@@ -407,7 +408,7 @@ def _incomplete(recording: Recording, checks: Sequence[Check], run: _Execution) 
     absent.sort(key=lambda address: (address not in called, address))
     if not absent:
         return InputError(recording.source, "", f"py-evm does not reproduce the header: {wrong}")
-    shown = ", ".join("0x" + address.hex() for address in absent[:5])
+    shown = ", ".join(map(to_hex, absent[:5]))
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
     return InputError(
         recording.prestate_source,
