@@ -27,10 +27,10 @@ from typing import IO, Any, Final
 
 from eth_typing import Address
 from eth_utils.hexadecimal import encode_hex
-from web3 import HTTPProvider
 
 from parallel_evm.bench.blocks import BlocksDiffer
 from parallel_evm.errors import ParallelEVMError
+from parallel_evm.rpc import RpcNode
 from parallel_evm.workloads import Workload, build
 from parallel_evm.workloads.forks import CHAIN_ID
 
@@ -38,12 +38,11 @@ INCLUDED: Final = (
     "evm_mine alone, one JSON-RPC call: execution, receipts, state root. Not included: sending and "
     "checking transactions, recovering their senders, importing a block, writing to a database"
 )
-_BATCH: Final = 500
 _PATIENCE: Final = 30.0
 
 
 class PeerUnusable(ParallelEVMError):
-    """anvil is not there, or does not answer as it should."""
+    """anvil is not there, or does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,8 @@ def measure_anvil(
 ) -> Peer:
     """Measure anvil on the blocks that `bench.blocks.measure` measures.
 
-    Raises `BlocksDiffer` where anvil's results are not py-evm's, `PeerUnusable` if it fails.
+    Raises `BlocksDiffer` where anvil's results are not py-evm's, `PeerUnusable` if it does not
+    start, `InputError` if it does not answer as it should.
     """
     progress(f"{name}: building the workload for anvil")
     workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
@@ -142,7 +142,7 @@ class _Expected:
         self._accounts = sorted(accounts)
         self._slots = sorted(slots)
 
-    def prepare(self, node: _Node) -> None:
+    def prepare(self, node: RpcNode) -> None:
         """Give the node all state that the blocks will look at."""
         state, requests = self._before, []
         for address in self._accounts:
@@ -159,7 +159,7 @@ class _Expected:
                 requests.append(("anvil_setStorageAt", arguments))
         node.ask_all(requests)
 
-    def compare_state(self, node: _Node) -> None:
+    def compare_state(self, node: RpcNode) -> None:
         """Balances, nonces and slots (pools' reserves among them) are as py-evm leaves them."""
         state, questions = self._after, []
         for address in self._accounts:
@@ -177,7 +177,7 @@ class _Expected:
                 raise BlocksDiffer(f"anvil: {method}{arguments[:-1]}: {answer}, not {hex(value)}")
 
 
-def _mine(node: _Node, block: _Block) -> float:
+def _mine(node: RpcNode, block: _Block) -> float:
     """Send a block's transactions, mine them, compare the receipts; the seconds of evm_mine."""
     header = block.header
     node.ask("anvil_setNextBlockBaseFeePerGas", hex(header.base_fee_per_gas))
@@ -203,35 +203,8 @@ def _mine(node: _Node, block: _Block) -> float:
     return seconds
 
 
-class _Node:
-    """A JSON-RPC connection."""
-
-    def __init__(self, url: str) -> None:
-        self._provider = HTTPProvider(url, request_kwargs={"timeout": 120})
-
-    def ask(self, method: str, *arguments: Any) -> Any:
-        (answer,) = self.ask_all([(method, list(arguments))])
-        return answer
-
-    def ask_all(self, requests: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        """The results, in order. Raises `PeerUnusable` if one is an error."""
-        results = []
-        for start in range(0, len(requests), _BATCH):
-            batch: Any = requests[start : start + _BATCH]
-            responses: Any = self._provider.make_batch_request(batch)
-            if isinstance(responses, dict):
-                raise PeerUnusable(f"anvil: {responses.get('error')}")
-            # Answers to a batch may come in any order.
-            responses.sort(key=lambda response: response["id"])
-            for (method, _), response in zip(batch, responses, strict=True):
-                if "result" not in response:
-                    raise PeerUnusable(f"anvil: {method}: {response.get('error')}")
-                results.append(response["result"])
-        return results
-
-
 @contextmanager
-def _anvil(binary: Path, genesis: Any) -> Iterator[_Node]:
+def _anvil(binary: Path, genesis: Any) -> Iterator[RpcNode]:
     """An anvil of our own on a free port, with the workload's chain id and no accounts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -258,7 +231,7 @@ def _anvil(binary: Path, genesis: Any) -> Iterator[_Node]:
             raise PeerUnusable(f"anvil: {binary}: {problem.strerror}") from problem
         try:
             _await(process, port, complaints)
-            yield _Node(f"http://127.0.0.1:{port}")
+            yield RpcNode(f"http://127.0.0.1:{port}")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # it keeps nothing
