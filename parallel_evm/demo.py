@@ -86,7 +86,6 @@ def demonstrate(
     config = ParallelConfig(
         workers=ParallelConfig().workers if workers is None else workers,
         backend=backend or "process",  # in parallel, whether or not that is the fastest here
-        min_transactions=1,
         on_block=reports.append,
     )
     progress("deploying the contracts and funding the accounts")

@@ -39,6 +39,11 @@ CACHED: Final = {
 """Which half of the truth about cold blocks the figures tell."""
 
 
+def usual_backend(workers: int) -> str:
+    """Where transactions run unless somebody asks otherwise: a single worker needs no company."""
+    return "serial" if workers == 1 else "auto"
+
+
 class BlocksDiffer(ParallelEVMError):
     """The two sides did not arrive at the same block: never a measurement, always a bug."""
 
@@ -108,9 +113,9 @@ def measure(
     without: Sequence[str] = (),
     progress: Progress = lambda text: None,
 ) -> Measurement:
-    """Measure one workload. ``backend`` None: ``serial`` for one worker, ``auto`` for more.
-    ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
-    `config.SWITCHES`; for each there is another side where this is off.
+    """Measure one workload. ``backend`` None: the usual one. ``translation_cache``: with what
+    earlier processes have kept on disk. ``without``: names of `config.SWITCHES`; for each there is
+    another side where this is off.
 
     Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
     for unknown workloads and impossible sizes.
@@ -121,7 +126,7 @@ def measure(
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
     kinds = [
-        (count, backend or ("serial" if count == 1 else "auto"), switch)
+        (count, backend or usual_backend(count), switch)
         for count in workers
         for switch in (None, *without)
     ]
@@ -205,7 +210,6 @@ def _parallel_chain(
     config = ParallelConfig(
         workers=workers,
         backend=backend,
-        min_transactions=1,
         on_block=reports.append,
         translation_cache=translation_cache,
         **switched_off,

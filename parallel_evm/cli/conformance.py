@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from parallel_evm.cli.manners import (
-    Backend,
     BackendOption,
     JsonFileOption,
     WorkersOption,
@@ -25,7 +24,7 @@ from parallel_evm.cli.manners import (
     working,
     write_json,
 )
-from parallel_evm.config import ParallelConfig
+from parallel_evm.config import Backend, ParallelConfig
 from parallel_evm.conformance.blocktests import (
     CaseResult,
     Conformance,
@@ -253,7 +252,7 @@ def _subject(workers: int | None, backend: Backend | None) -> Iterator[Parallel]
     """The executor as it was asked for; its workers are gone at the end, whatever happened."""
     default = ParallelConfig()
     # Not `auto`, which would run most of these small blocks in this process: nothing to compare.
-    chosen = "process" if backend is None else backend.value
+    chosen = backend or "process"
     with closing(Parallel(workers or default.workers, chosen)) as subject:
         yield subject
 

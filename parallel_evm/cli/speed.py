@@ -56,7 +56,7 @@ def demo(
             found = demonstrate(
                 transactions=transactions,
                 workers=workers,
-                backend=None if backend is None else backend.value,
+                backend=backend,
                 seed=seed,
                 progress=progress,
             )
@@ -163,7 +163,6 @@ def bench(
     if single and not chosen:
         fail("--single is for workloads, not for --mainnet: name some")
     counts = _worker_counts(workers)
-    side = None if backend is None else backend.value
     measurements: list[Measurement] = []
     others: dict[str, Peer] = {}
     singles: dict[str, Singles] = {}
@@ -179,7 +178,7 @@ def bench(
                         workers=counts,
                         transactions=transactions,
                         blocks=blocks,
-                        backend=side,
+                        backend=backend,
                         seed=seed,
                         translation_cache=translation_cache,
                         without=without or (),
@@ -208,7 +207,7 @@ def bench(
                     recordings,
                     workers=counts,
                     repeats=blocks,
-                    backend=side,
+                    backend=backend,
                     translation_cache=translation_cache,
                     progress=progress,
                 )
