@@ -8,17 +8,14 @@ coincurve.
 
 from __future__ import annotations
 
-import gc
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import rlp.codec
 from eth.chains.base import MiningChain
-from eth.db import trie as eth_trie
 
+from parallel_evm.bench.timing import encoded_block, timed_import
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.hashing import use_fast_keccak
@@ -159,13 +156,8 @@ def _built_blocks(workload: Workload, progress: Progress) -> list[tuple[bytes, b
     for number, transactions in enumerate(workload.blocks):
         progress(f"{workload.name}: py-evm builds block {number + 1} of {len(workload.blocks)}")
         block = chain.mine_all(transactions)[0].imported_block
-        built.append((_encode(block), block.hash))
+        built.append((encoded_block(block), block.hash))
     return built
-
-
-def _encode(block: Any) -> bytes:
-    encoded: bytes = rlp.codec.encode(block)  # type: ignore[no-untyped-call]
-    return encoded
 
 
 class _Chain:
@@ -180,22 +172,15 @@ class _Chain:
         self.cpu: list[float] = []
 
     def run(self, encoded: tuple[bytes, bytes]) -> None:
-        block_class = self.chain.get_vm().get_block_class()
-        block: Any = rlp.codec.decode(encoded[0], sedes=block_class)  # type: ignore[no-untyped-call]
-        # py-evm remembers transaction and receipt tries by content: without this, whoever comes
-        # second would get them for nothing.
-        eth_trie._make_trie_root_and_nodes.cache_clear()
         seen = len(self.reports)
-        gc.collect()
-        cpu, wall = time.process_time(), time.perf_counter()
-        imported = self.chain.import_block(block).imported_block
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        if imported.hash != encoded[1]:
+        done = timed_import(self.chain, encoded[0])
+        if done.block.hash != encoded[1]:
             raise BlocksDiffer(
-                f"block {block.number}: 0x{imported.hash.hex()} instead of 0x{encoded[1].hex()}"
+                f"block {done.block.number}: 0x{done.block.hash.hex()} instead of "
+                f"0x{encoded[1].hex()}"
             )
-        self.wall.append(wall)
-        self.cpu.append(cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
+        self.wall.append(done.wall)
+        self.cpu.append(done.cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
 
 
 def _parallel_chain(
