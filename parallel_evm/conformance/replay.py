@@ -208,7 +208,6 @@ class Comparison:
 
     differences: tuple[Check, ...]
     refused: bool
-    gas_used: int
 
 
 def compare(recording: Recording, subject: Subject) -> Comparison:
@@ -223,7 +222,6 @@ def compare(recording: Recording, subject: Subject) -> Comparison:
     return Comparison(
         differences=tuple(check for check in checks if not check.equal),
         refused=sequential.problem is not None,
-        gas_used=sequential.gas_used,
     )
 
 
