@@ -45,7 +45,7 @@ from eth_utils.exceptions import ValidationError
 from rlp.codec import decode, encode
 from rlp.exceptions import RLPException
 
-from parallel_evm.conformance.subject import Account, Stock, Subject
+from parallel_evm.conformance.subject import Stock, Subject, Tally
 from parallel_evm.conformance.walk import what_is_missing
 from parallel_evm.forks import VM_CLASSES, VmClass, without_proof
 from parallel_evm.hashing import keccak
@@ -110,7 +110,7 @@ class CaseResult:
     blocks: int = 0
     refused: int = 0
     seconds: float = 0.0
-    account: Account = field(default_factory=Account)
+    tally: Tally = field(default_factory=Tally)
     differs_from_stock: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class CaseResult:
             "blocks": self.blocks,
             "refused": self.refused,
             "seconds": round(self.seconds, 4),
-            "execution": self.account.to_dict(),
+            "execution": self.tally.to_dict(),
         }
 
 
@@ -149,8 +149,8 @@ class Conformance:
         return sum(result.verdict is verdict for result in self.results)
 
     @property
-    def account(self) -> Account:
-        return sum((result.account for result in self.results), Account())
+    def tally(self) -> Tally:
+        return sum((result.tally for result in self.results), Tally())
 
     @property
     def exit_code(self) -> int:
@@ -170,7 +170,7 @@ class Conformance:
             "subject": self.subject,
             "seconds": round(self.seconds, 3),
             "totals": {str(verdict): self.count(verdict) for verdict in Verdict},
-            "execution": self.account.to_dict(),
+            "execution": self.tally.to_dict(),
             "folders": _plain(self.by_folder()),
             "networks": _plain(self.by_network()),
             "cases": [result.to_dict() for result in self.results],
@@ -248,7 +248,7 @@ def run_conformance(
 def run_case(case: CaseId, entry: Node, subject: Subject) -> CaseResult:
     """Import the blocks of one case and judge what came of them. Raises nothing for bad input."""
     started = time.perf_counter()
-    subject.account()
+    subject.take_tally()
     try:
         result = _judge(case, _Case.read(entry), subject)
     except InputError as problem:
@@ -256,7 +256,7 @@ def run_case(case: CaseId, entry: Node, subject: Subject) -> CaseResult:
     except UnknownNetwork:
         detail = f"py-evm has no rules for network {case.network}"
         result = CaseResult(case, Verdict.UNKNOWN_NETWORK, detail)
-    return replace(result, account=subject.account(), seconds=time.perf_counter() - started)
+    return replace(result, tally=subject.take_tally(), seconds=time.perf_counter() - started)
 
 
 class UnknownNetwork(Exception):

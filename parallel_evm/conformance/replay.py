@@ -22,7 +22,7 @@ from eth_utils.conversions import to_hex
 
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
 from parallel_evm.conformance.recording import Recording, load
-from parallel_evm.conformance.subject import Account, Subject
+from parallel_evm.conformance.subject import Subject, Tally
 from parallel_evm.conformance.walk import what_is_missing
 from parallel_evm.forks import VmClass
 from parallel_evm.inputs import InputError
@@ -59,8 +59,8 @@ class BlockReplay:
     sequential_seconds: float
     cold_seconds: float
     warm_seconds: float
-    cold: Account
-    warm: Account
+    cold: Tally
+    warm: Tally
 
     @property
     def equal(self) -> bool:
@@ -174,11 +174,11 @@ def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockRep
     if not all(check.equal is not False for check in against_header):
         raise _incomplete(recording, against_header, sequential)
 
-    subject.account()
+    subject.take_tally()
     cold = _execute(world, vm_class, walk=True)
-    cold_account = subject.account()
+    cold_tally = subject.take_tally()
     warm = [_execute(world, vm_class, walk=True)]
-    warm_account = subject.account()
+    warm_tally = subject.take_tally()
     usual = [sequential.seconds]
     for _ in range(repeats - 1):
         usual.append(_execute(world, specified(recording)).seconds)
@@ -197,8 +197,8 @@ def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockRep
         sequential_seconds=statistics.median(usual),
         cold_seconds=cold.seconds,
         warm_seconds=statistics.median(run.seconds for run in warm),
-        cold=cold_account,
-        warm=warm_account,
+        cold=cold_tally,
+        warm=warm_tally,
     )
 
 

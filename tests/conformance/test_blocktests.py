@@ -27,7 +27,7 @@ from parallel_evm.conformance.blocktests import (
     run_conformance,
 )
 from parallel_evm.conformance.recording import state_to_json
-from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.conformance.subject import Stock, Tally
 
 Entry = dict[str, Any]
 Write = Callable[[Any], Path]
@@ -105,8 +105,8 @@ class Wrong:
 
         return WrongVM
 
-    def account(self) -> Account:
-        return Account()
+    def take_tally(self) -> Tally:
+        return Tally()
 
     def renew(self) -> None:
         pass

@@ -15,7 +15,7 @@ from eth.typing import AccountState
 from parallel_evm.conformance.compose import Setting, compose
 from parallel_evm.conformance.recording import load
 from parallel_evm.conformance.replay import BlockReplay, Unusable, replay, run_replay
-from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.conformance.subject import Stock, Tally
 from parallel_evm.forks import VM_CLASSES
 from parallel_evm.inputs import InputError
 
@@ -70,8 +70,8 @@ class Wrong:
 
         return WrongVM
 
-    def account(self) -> Account:
-        return Account()
+    def take_tally(self) -> Tally:
+        return Tally()
 
     def renew(self) -> None:
         pass
