@@ -36,7 +36,7 @@ from parallel_evm.conformance.blocktests import (
 from parallel_evm.conformance.fetch import fetch_block
 from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import Recording
+from parallel_evm.conformance.recorded import RecordedBlock
 from parallel_evm.conformance.replay import BlockReplay, Unusable, run_replay
 from parallel_evm.forks import FORKS
 from parallel_evm.inputs import InputError
@@ -157,7 +157,7 @@ def replay(
     if rpc is None and save is not None:
         fail("--save: there is nothing to save without --rpc")
     chains: list[Path] = []
-    recorded: list[Path | Recording] = []
+    recorded: list[Path | RecordedBlock] = []
     if rpc is None:
         for path in map(Path, blocks):
             (chains if holds_cases(path) else recorded).append(path)
@@ -274,7 +274,9 @@ def _where(result: CaseResult) -> str:
     return f"{place}: {field}{result.detail}"
 
 
-def _fetch(url: str, numbers: Sequence[str], folder: Path | None, fork: str | None) -> Recording:
+def _fetch(
+    url: str, numbers: Sequence[str], folder: Path | None, fork: str | None
+) -> RecordedBlock:
     if len(numbers) != 1:
         fail("--rpc: takes one block NUMBER")
     try:

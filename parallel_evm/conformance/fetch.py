@@ -14,14 +14,14 @@ from typing import Any
 from eth_typing import Hash32
 
 from parallel_evm.conformance.prestate import merged
-from parallel_evm.conformance.recording import Recording, load, read_recording, save
+from parallel_evm.conformance.recorded import RecordedBlock, load, read_block, save
 from parallel_evm.inputs import InputError, Node
 from parallel_evm.rpc import RpcNode
 
 
 def fetch_block(
     url: str, number: int, folder: Path | None = None, fork: str | None = None
-) -> Recording:
+) -> RecordedBlock:
     """Fetch a block with its pre-state. If there is a `folder`, it is kept there and read again.
 
     Raises InputError, which names the URL and the method, if the node cannot be reached, does not
@@ -30,7 +30,7 @@ def fetch_block(
     node = RpcNode(url)
     block = _ask(node, "eth_getBlockByNumber", number, True)
     traces = _ask(node, "debug_traceBlockByNumber", number, {"tracer": "prestateTracer"})
-    recording = read_recording(f"{url} block {number}", block, traces, fork=fork)
+    recording = read_block(f"{url} block {number}", block, traces, fork=fork)
 
     hashes = dict(recording.block_hashes)
 

@@ -21,7 +21,7 @@ from eth_typing import Address
 from eth_utils.conversions import to_hex
 
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
-from parallel_evm.conformance.recording import Recording, load
+from parallel_evm.conformance.recorded import RecordedBlock, load
 from parallel_evm.conformance.subject import Subject, Tally
 from parallel_evm.conformance.walk import what_is_missing
 from parallel_evm.forks import VmClass
@@ -134,7 +134,7 @@ class Replays:
 
 
 def run_replay(
-    blocks: Iterable[Path | Recording],
+    blocks: Iterable[Path | RecordedBlock],
     subject: Subject,
     fork: str | None = None,
     progress: Callable[[BlockReplay | Unusable], None] = lambda result: None,
@@ -143,9 +143,9 @@ def run_replay(
     """Replay each block, read from its folder or file; bad input spoils only its own block."""
     results: list[BlockReplay | Unusable] = []
     for block in blocks:
-        source = block.source if isinstance(block, Recording) else str(block)
+        source = block.source if isinstance(block, RecordedBlock) else str(block)
         try:
-            recording = block if isinstance(block, Recording) else load(block, fork)
+            recording = block if isinstance(block, RecordedBlock) else load(block, fork)
             result: BlockReplay | Unusable = replay(recording, subject, repeats)
         except InputError as problem:
             result = Unusable(source, str(problem))
@@ -154,7 +154,7 @@ def run_replay(
     return Replays(subject.name, tuple(results))
 
 
-def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockReplay:
+def replay(recording: RecordedBlock, subject: Subject, repeats: int = 1) -> BlockReplay:
     """Run a recorded block on stock py-evm and, twice from a cold start, by the subject.
 
     Every run starts from the state before the block, on a database of its own. With more
@@ -210,7 +210,7 @@ class Comparison:
     refused: bool
 
 
-def compare(recording: Recording, subject: Subject) -> Comparison:
+def compare(recording: RecordedBlock, subject: Subject) -> Comparison:
     """Run a block on stock py-evm and by the subject, each once.
 
     The header's own results are not looked at, so that a block nobody has run yet will do.
@@ -292,7 +292,7 @@ def _outcome(computation: Any) -> tuple[Any, ...]:
     )
 
 
-def _against_header(recording: Recording, run: _Execution) -> tuple[Check, ...]:
+def _against_header(recording: RecordedBlock, run: _Execution) -> tuple[Check, ...]:
     header: Any = recording.header
     checks = [
         _equal(
@@ -315,7 +315,7 @@ def _against_header(recording: Recording, run: _Execution) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _receipts_root(recording: Recording, run: _Execution) -> Check:
+def _receipts_root(recording: RecordedBlock, run: _Execution) -> Check:
     if not issubclass(recording.vm_class, ByzantiumVM):
         return Check("receipts root", None, "before Byzantium receipts carry the state root")
     encoded: Any = tuple(map(_Encoded, run.receipts))
@@ -373,7 +373,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _require_same_fate(recording: Recording, run: _Execution) -> None:
+def _require_same_fate(recording: RecordedBlock, run: _Execution) -> None:
     if run.problem is None:
         if recording.refused:
             raise InputError(recording.source, "refused", "true, but py-evm accepts the block")
@@ -383,7 +383,7 @@ def _require_same_fate(recording: Recording, run: _Execution) -> None:
         raise refusal(recording, _refused_at(recording), run.problem, state)
 
 
-def _refused_at(recording: Recording) -> int:
+def _refused_at(recording: RecordedBlock) -> int:
     """Which transaction stock py-evm refuses, found by running them one by one."""
     vm = World.of(recording).vm(specified(recording))
     header: Any = vm.get_header()
@@ -397,7 +397,7 @@ def _refused_at(recording: Recording) -> int:
     return 0
 
 
-def _incomplete(recording: Recording, checks: Sequence[Check], run: _Execution) -> InputError:
+def _incomplete(recording: RecordedBlock, checks: Sequence[Check], run: _Execution) -> InputError:
     """py-evm's own run contradicts the header: say where, and which accounts may be lacking."""
     wrong = "; ".join(f"{check.name} {check.detail}" for check in checks if check.equal is False)
     known = recording.traces[0]

@@ -26,7 +26,7 @@ from parallel_evm.conformance.blocktests import (
     holds_cases,
     run_conformance,
 )
-from parallel_evm.conformance.recording import state_to_json
+from parallel_evm.conformance.recorded import state_to_json
 from parallel_evm.conformance.subject import Stock, Tally
 
 Entry = dict[str, Any]
@@ -430,8 +430,8 @@ def _hex(value: Any) -> str:
 
 
 def _transactions(case: dict[str, Any]) -> list[Any]:
-    from parallel_evm.conformance.recording import read_recording
+    from parallel_evm.conformance.recorded import read_block
     from parallel_evm.inputs import Node
 
     parts = [Node("case", "", case[part]) for part in ("block", "prestate")]
-    return list(read_recording("case", *parts, fork="cancun").decoded())
+    return list(read_block("case", *parts, fork="cancun").decoded())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from parallel_evm.conformance.fetch import fetch_block
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
 from parallel_evm.inputs import InputError

@@ -14,7 +14,7 @@ from parallel_evm.conformance.blocktests import Verdict, discover, run_conforman
 from parallel_evm.conformance.compose import compose
 from parallel_evm.conformance.fuzz import FuzzReport, run_fuzz, try_block, try_chain
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
 from parallel_evm.conformance.subject import Stock, Tally

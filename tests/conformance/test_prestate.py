@@ -17,7 +17,7 @@ from eth_typing import Address
 
 from parallel_evm.conformance.compose import Setting, compose
 from parallel_evm.conformance.prestate import merged
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
 from parallel_evm.inputs import InputError

@@ -13,7 +13,7 @@ from eth.exceptions import VMError
 from eth.typing import AccountState
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import BlockReplay, Unusable, replay, run_replay
 from parallel_evm.conformance.subject import Stock, Tally
 from parallel_evm.forks import VM_CLASSES

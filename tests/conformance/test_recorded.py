@@ -12,7 +12,7 @@ from eth.typing import AccountState
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recording import (
+from parallel_evm.conformance.recorded import (
     block_to_json,
     load,
     state_to_json,

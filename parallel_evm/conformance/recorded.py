@@ -38,7 +38,7 @@ MAINNET_TIMES = (
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedBlock:
     """A block and what it needs to run. `source` says where it was read, for messages.
 
     `transactions` are encoded: whoever runs the block decodes them again, so that a sender
@@ -83,7 +83,7 @@ class Recording:
         )
 
 
-def load(path: Path, fork: str | None = None) -> Recording:
+def load(path: Path, fork: str | None = None) -> RecordedBlock:
     """The block recorded in a folder or in a single JSON file.
 
     `fork` overrides the choice by number and timestamp. Raises InputError, which names the file
@@ -94,10 +94,10 @@ def load(path: Path, fork: str | None = None) -> Recording:
         prestate = read_json(path / "prestate.json")
         hashes = path / "block_hashes.json"
         block_hashes = read_json(hashes) if hashes.exists() else None
-        return read_recording(str(path), block, prestate, block_hashes, fork)
+        return read_block(str(path), block, prestate, block_hashes, fork)
     whole = read_json(path)
     recorded_fork = whole.optional("fork")
-    return read_recording(
+    return read_block(
         str(path),
         whole.member("block"),
         whole.member("prestate"),
@@ -108,7 +108,7 @@ def load(path: Path, fork: str | None = None) -> Recording:
     )
 
 
-def read_recording(
+def read_block(
     source: str,
     block: Node,
     prestate: Node,
@@ -116,14 +116,14 @@ def read_recording(
     fork: str | None = None,
     chain_id: int | None = None,
     refused: bool = False,
-) -> Recording:
+) -> RecordedBlock:
     """A recording from its JSON parts. Raises InputError."""
     block, prestate = _response(block), _response(prestate)
     if chain_id is None:
         chain_id = _chain_id(block)
     fork = _known_fork(source, fork) if fork else _fork_of(block, chain_id)
     header = _header(block, VM_CLASSES[fork])
-    return Recording(
+    return RecordedBlock(
         source=source,
         fork=fork,
         chain_id=chain_id,
