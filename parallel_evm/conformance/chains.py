@@ -22,7 +22,7 @@ from eth_utils.conversions import to_hex
 from eth_utils.exceptions import ValidationError
 from rlp.codec import encode
 
-from parallel_evm.conformance.recorded import state_to_json
+from parallel_evm.conformance.as_json import state_to_json
 from parallel_evm.conformance.scenario import Scenario
 from parallel_evm.forks import from_genesis, without_proof
 

@@ -18,8 +18,9 @@ from eth.typing import AccountState
 from eth_typing import Address, Hash32
 from eth_utils.conversions import to_hex
 
+from parallel_evm.conformance.as_json import block_to_json, state_to_json
 from parallel_evm.conformance.prestate import World, specified
-from parallel_evm.conformance.recorded import RecordedBlock, block_to_json, state_to_json
+from parallel_evm.conformance.recorded import RecordedBlock
 from parallel_evm.forks import VM_CLASSES
 from parallel_evm.hashing import keccak
 

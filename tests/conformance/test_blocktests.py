@@ -19,6 +19,7 @@ from eth.vm.forks.cancun import CancunVM
 from eth_utils import ValidationError
 from rlp import encode
 
+from parallel_evm.conformance.as_json import state_to_json
 from parallel_evm.conformance.blocktests import (
     CaseResult,
     Verdict,
@@ -26,7 +27,6 @@ from parallel_evm.conformance.blocktests import (
     holds_cases,
     run_conformance,
 )
-from parallel_evm.conformance.recorded import state_to_json
 from parallel_evm.conformance.subject import Stock, Tally
 
 Entry = dict[str, Any]

@@ -11,12 +11,9 @@ import pytest
 from eth.typing import AccountState
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
+from parallel_evm.conformance.as_json import block_to_json, state_to_json
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recorded import (
-    block_to_json,
-    load,
-    state_to_json,
-)
+from parallel_evm.conformance.recorded import load
 from parallel_evm.forks import FORKS, VM_CLASSES, since
 from parallel_evm.inputs import InputError
 
