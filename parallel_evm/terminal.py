@@ -16,7 +16,7 @@ from parallel_evm.bench.blocks import Measurement
 from parallel_evm.bench.mainnet import Mainnet
 from parallel_evm.bench.peers import Peer
 from parallel_evm.bench.single import Singles
-from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
+from parallel_evm.conformance.blocktests.results import CaseResult, Conformance, Verdict
 from parallel_evm.conformance.fuzz import FuzzReport
 from parallel_evm.conformance.replay import BlockReplay, Replays
 from parallel_evm.conformance.subject import Tally

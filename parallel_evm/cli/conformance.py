@@ -25,14 +25,9 @@ from parallel_evm.cli.manners import (
     write_json,
 )
 from parallel_evm.config import Backend, ParallelConfig
-from parallel_evm.conformance.blocktests import (
-    CaseResult,
-    Conformance,
-    Verdict,
-    discover,
-    holds_cases,
-    run_conformance,
-)
+from parallel_evm.conformance.blocktests.discovery import discover, holds_cases
+from parallel_evm.conformance.blocktests.results import CaseResult, Conformance, Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.fetch import fetch_block
 from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
 from parallel_evm.conformance.parallel import Parallel

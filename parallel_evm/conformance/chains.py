@@ -23,29 +23,9 @@ from eth_utils.exceptions import ValidationError
 from rlp.codec import encode
 
 from parallel_evm.conformance.as_json import state_to_json
+from parallel_evm.conformance.blocktests.networks import NETWORKS
 from parallel_evm.conformance.scenario import Scenario
 from parallel_evm.forks import from_genesis, without_proof
-
-NETWORKS = {
-    "frontier": "Frontier",
-    "homestead": "Homestead",
-    "tangerine-whistle": "EIP150",
-    "spurious-dragon": "EIP158",
-    "byzantium": "Byzantium",
-    "constantinople": "Constantinople",
-    "petersburg": "ConstantinopleFix",
-    "istanbul": "Istanbul",
-    "muir-glacier": "MuirGlacier",
-    "berlin": "Berlin",
-    "london": "London",
-    "arrow-glacier": "ArrowGlacier",
-    "gray-glacier": "GrayGlacier",
-    "paris": "Paris",
-    "shanghai": "Shanghai",
-    "cancun": "Cancun",
-    "prague": "Prague",
-}
-"""What ethereum/tests calls each fork."""
 
 GENESIS_TIME = 1_000
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parallel_evm.conformance.blocktests import CaseId, Verdict, quiet_py_evm, run_case
+from parallel_evm.conformance.blocktests.judge import run_case
+from parallel_evm.conformance.blocktests.results import CaseId, Verdict
+from parallel_evm.conformance.blocktests.run import quiet_py_evm
 from parallel_evm.conformance.chains import blockchain_test
 from parallel_evm.conformance.compose import compose, drafted
 from parallel_evm.conformance.replay import Check, compare

@@ -12,13 +12,9 @@ import pytest
 from eth.constants import BLANK_ROOT_HASH
 from eth.db.account import AccountDB
 
-from parallel_evm.conformance.blocktests import (
-    Conformance,
-    Discovery,
-    Verdict,
-    discover,
-    run_conformance,
-)
+from parallel_evm.conformance.blocktests.discovery import Discovery, discover
+from parallel_evm.conformance.blocktests.results import Conformance, Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.subject import Stock
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from parallel_evm.conformance.blocktests import Verdict, discover, run_conformance
+from parallel_evm.conformance.blocktests.discovery import discover
+from parallel_evm.conformance.blocktests.results import Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.compose import compose
 from parallel_evm.conformance.fuzz import FuzzReport, run_fuzz, try_block, try_chain
 from parallel_evm.conformance.parallel import Parallel
