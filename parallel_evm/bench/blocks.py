@@ -98,28 +98,39 @@ class Measurement:
 Progress = Callable[[str], None]
 
 
-def measure(
+def prepare(
     name: str,
     *,
-    workers: Sequence[int],
     transactions: int,
     blocks: int,
-    backend: str | None = None,
     seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Workload:
+    """Build a workload to be measured: so many warm blocks, after a cold one.
+
+    Raises ValueError for unknown workloads and impossible sizes.
+    """
+    use_fast_keccak()
+    progress(f"{name}: building the workload")
+    return build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+
+
+def measure(
+    workload: Workload,
+    *,
+    workers: Sequence[int],
+    backend: str | None = None,
     translation_cache: bool = False,
     without: Sequence[str] = (),
     progress: Progress = lambda text: None,
 ) -> Measurement:
-    """Measure one workload. ``backend`` None: the usual one. ``translation_cache``: with what
-    earlier processes have kept on disk. ``without``: names of `config.SWITCHES`; for each there is
-    another side where this is off.
+    """Measure a workload, its first block cold. ``backend`` None: the usual one.
+    ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
+    `config.SWITCHES`; for each there is another side where this is off.
 
-    Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
-    for unknown workloads and impossible sizes.
+    Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built.
     """
-    use_fast_keccak()
-    progress(f"{name}: building the workload")
-    workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+    name, transactions = workload.name, len(workload.blocks[0])
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
     kinds = [
@@ -137,7 +148,7 @@ def measure(
     return Measurement(
         workload=name,
         transactions=transactions,
-        blocks=blocks,
+        blocks=len(workload.blocks) - 1,
         sequential_cold_ms=sequential.wall[0] / transactions * 1e3,
         sequential_ms=statistics.median(sequential.wall[1:]) / transactions * 1e3,
         sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,

@@ -31,7 +31,7 @@ from eth_utils.hexadecimal import encode_hex
 from parallel_evm.bench.blocks import BlocksDiffer
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.rpc import RpcNode
-from parallel_evm.workloads import Workload, build
+from parallel_evm.workloads import Workload
 from parallel_evm.workloads.forks import CHAIN_ID
 
 INCLUDED: Final = (
@@ -80,27 +80,23 @@ def find_anvil() -> Path:
 
 def measure_anvil(
     binary: Path,
-    name: str,
+    workload: Workload,
     *,
-    transactions: int,
-    blocks: int,
-    seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Peer:
-    """Measure anvil on the blocks that `bench.blocks.measure` measures.
+    """Measure anvil on a workload, as `bench.blocks.measure` measures us.
 
     Raises `BlocksDiffer` where anvil's results are not py-evm's, `PeerUnusable` if it does not
     start, `InputError` if it does not answer as it should.
     """
-    progress(f"{name}: building the workload for anvil")
-    workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+    transactions = len(workload.blocks[0])
     expected = _Expected(workload, progress)
     seconds = []
     with _anvil(binary, expected.genesis) as node:
         version = str(node.ask("web3_clientVersion"))
         expected.prepare(node)
         for number, block in enumerate(expected.blocks):
-            progress(f"{name}: anvil, block {number + 1} of {len(expected.blocks)}")
+            progress(f"{workload.name}: anvil, block {number + 1} of {len(expected.blocks)}")
             seconds.append(_mine(node, block))
         expected.compare_state(node)
     return Peer(
