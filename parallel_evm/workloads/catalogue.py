@@ -1,7 +1,7 @@
 """The table of all workloads, and `build`, which makes one.
 
-Responsible for: names, checking parameters, and the order of events: prepare the
-world, let the scenario speak, sign.
+Responsible for: names, checking parameters, and the order of events: prepare the world, let the
+scenario speak, sign.
 Talks to: the scenarios, one module for each protocol.
 Never: knows how a protocol is prepared or called.
 """

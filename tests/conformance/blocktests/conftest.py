@@ -14,6 +14,7 @@ from eth.consensus.noproof import NoProofConsensus
 from eth.db.atomic import AtomicDB
 from eth.typing import AccountState
 from eth.vm.forks.cancun import CancunVM
+from eth_utils.conversions import to_hex
 from rlp import encode
 
 from parallel_evm.conformance.as_json import state_to_json
@@ -47,12 +48,12 @@ def entry(state: AccountState, case: dict[str, Any]) -> Entry:
         "genesisBlockHeader": _header(start),
         "pre": state_to_json(state),
         "blocks": [
-            {"rlp": _hex(encode(blocks[0])), "blockHeader": _header(blocks[0].header)},
-            {"rlp": _hex(encode(broken)), "expectException": "BlockException.INVALID_GAS_USED"},
-            {"rlp": _hex(encode(blocks[1])), "blockHeader": _header(blocks[1].header)},
+            {"rlp": to_hex(encode(blocks[0])), "blockHeader": _header(blocks[0].header)},
+            {"rlp": to_hex(encode(broken)), "expectException": "BlockException.INVALID_GAS_USED"},
+            {"rlp": to_hex(encode(blocks[1])), "blockHeader": _header(blocks[1].header)},
         ],
-        "lastblockhash": _hex(blocks[1].hash),
-        "postStateHash": _hex(blocks[1].header.state_root),
+        "lastblockhash": to_hex(blocks[1].hash),
+        "postStateHash": to_hex(blocks[1].header.state_root),
     }
 
 
@@ -88,12 +89,8 @@ def _header(header: Any) -> Entry:
     fields = {}
     for name, value in header.as_dict().items():
         head, *rest = name.split("_")
-        fields[_NAMES.get(name, head + "".join(map(str.capitalize, rest)))] = _hex(value)
-    return fields | {"hash": _hex(header.hash)}
-
-
-def _hex(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
+        fields[_NAMES.get(name, head + "".join(map(str.capitalize, rest)))] = to_hex(value)
+    return fields | {"hash": to_hex(header.hash)}
 
 
 def _transactions(case: dict[str, Any]) -> list[Any]:
