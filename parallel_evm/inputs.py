@@ -1,8 +1,8 @@
 """JSON from outside, read so that a mistake in it is named by file and field.
 
-A `Node` is a JSON value that remembers where it stands. Every reader takes nodes, so that bad input
-surfaces as one `InputError` ("case.json: blocks[2].rlp: missing") and not as a KeyError from the
-depths. It knows nothing about what the values mean.
+A `Node` is a JSON value that remembers where it stands. Every reader in this room takes nodes, so
+that bad input surfaces as one `InputError` ("case.json: blocks[2].rlp: missing") and not as a
+KeyError from the depths. It knows nothing about what the values mean.
 """
 
 from __future__ import annotations
