@@ -6,14 +6,15 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from parallel_evm.errors import ConfigurationError
 from parallel_evm.report import BlockReport
 
 _LONGEST_DEADLINE: Final = 24 * 3600
 
-BACKENDS: Final = ("auto", "serial", "thread", "process")
+Backend = Literal["auto", "serial", "thread", "process"]
+BACKENDS: Final[tuple[str, ...]] = get_args(Backend)
 SWITCHES: Final = (
     "translate",
     "assistant",

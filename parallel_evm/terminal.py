@@ -16,10 +16,10 @@ from parallel_evm.bench.blocks import Measurement
 from parallel_evm.bench.mainnet import Mainnet
 from parallel_evm.bench.peers import Peer
 from parallel_evm.bench.single import Singles
-from parallel_evm.conformance.blocktests import CaseResult, Conformance, Verdict
+from parallel_evm.conformance.blocktests.results import CaseResult, Conformance, Verdict
 from parallel_evm.conformance.fuzz import FuzzReport
 from parallel_evm.conformance.replay import BlockReplay, Replays
-from parallel_evm.conformance.subject import Account
+from parallel_evm.conformance.subject import Tally
 from parallel_evm.demo import Demonstration
 
 OTHERWISE = "and the executor otherwise"
@@ -214,7 +214,7 @@ def show_conformance(console: Console, found: Conformance) -> None:
     _say(
         console, f"{found.subject}: {len(found.results)} cases in {found.seconds:.1f} s: {counted}"
     )
-    _say(console, _execution(found.account))
+    _say(console, _execution(found.tally))
 
 
 _VERDICTS = {
@@ -344,19 +344,19 @@ def show_fuzzing(console: Console, found: FuzzReport, cases: Sequence[Path]) -> 
         alone = "" if finding.alone else " (not when run alone)"
         checks = "; ".join(f"{check.name}: {check.detail}" for check in finding.checks)
         _say(console, f"DIFFERENT{alone}: {case}: {checks}")
-    _say(console, _execution(found.account))
+    _say(console, _execution(found.tally))
 
 
 def _count(number: int) -> str:
     return "[green]none[/green]" if number == 0 else f"[bold red]{number}[/bold red]"
 
 
-def _execution(account: Account) -> str:
+def _execution(tally: Tally) -> str:
     """Proof that the parallel path was taken, and why it was not where it was not."""
-    reasons = "".join(f"; {count} not: {why}" for why, count in account.fallbacks.items())
+    reasons = "".join(f"; {count} not: {why}" for why, count in tally.fallbacks.items())
     return (
-        f"{account.parallel:,} of {account.blocks:,} blocks with transactions ran in parallel, "
-        f"{account.re_executions:,} transactions were run again{reasons}"
+        f"{tally.parallel:,} of {tally.blocks:,} blocks with transactions ran in parallel, "
+        f"{tally.re_executions:,} transactions were run again{reasons}"
     )
 
 

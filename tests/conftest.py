@@ -1,9 +1,13 @@
 """Lets tests import what they share (`tests.strategies`) under a bare ``pytest``, too."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -29,3 +33,31 @@ def _no_workers_left() -> Iterator[None]:
 
     yield
     close()
+
+
+@pytest.fixture
+def serve_json() -> Iterator[Callable[[Callable[[Any], bytes]], str]]:
+    """Start a server on loopback that answers what is posted, JSON, by a function; its URL."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(respond: Callable[[Any], bytes]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -25,12 +25,13 @@ from hypothesis import strategies as st
 from rlp import encode
 
 from parallel_evm import BlockReport, ParallelConfig, parallelize
+from parallel_evm.forks import FORKS
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.forecast import Forecast
 from parallel_evm.scheduling.lanes import Costs
 from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.state.source import Source
-from parallel_evm.workloads.forks import CHAIN_ID, FORKS, Fork, fork
+from parallel_evm.workloads.forks import CHAIN_ID, Fork, fork
 
 GWEI = 10**9
 ETHER = 10**18

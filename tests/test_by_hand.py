@@ -19,7 +19,8 @@ from eth.vm.transaction_context import BaseTransactionContext
 from eth_utils.exceptions import ValidationError
 
 from parallel_evm import BlockReport, ParallelConfig, parallelize
-from parallel_evm.workloads.forks import fork, since
+from parallel_evm.forks import since
+from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     CONTRACTS,
     EMPTY,

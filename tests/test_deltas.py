@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, seed
 
 from parallel_evm import BlockReport, ParallelConfig, parallelize
+from parallel_evm.forks import since
 from parallel_evm.scheduling.hot import HotPlan
 from parallel_evm.state.keys import StateKey
-from parallel_evm.workloads.forks import fork, since
+from parallel_evm.workloads.forks import fork
 from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin
 from parallel_evm.workloads.world import Call, Contract, World
 from tests.strategies import (

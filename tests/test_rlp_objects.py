@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import rlp
 
+from parallel_evm.forks import FORKS
 from parallel_evm.rlp_objects import changed, made_of
 from parallel_evm.workloads import build
-from parallel_evm.workloads.forks import FORKS
 
 
 @pytest.mark.parametrize("fork", FORKS)

@@ -8,17 +8,14 @@ coincurve.
 
 from __future__ import annotations
 
-import gc
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import rlp.codec
 from eth.chains.base import MiningChain
-from eth.db import trie as eth_trie
 
+from parallel_evm.bench.timing import encoded_block, timed_import
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.hashing import use_fast_keccak
@@ -37,6 +34,11 @@ CACHED: Final = {
     True: "translations that earlier processes kept on disk are used, cold blocks included",
 }
 """Which half of the truth about cold blocks the figures tell."""
+
+
+def usual_backend(workers: int) -> str:
+    """Where transactions run unless somebody asks otherwise: a single worker needs no company."""
+    return "serial" if workers == 1 else "auto"
 
 
 class BlocksDiffer(ParallelEVMError):
@@ -96,32 +98,43 @@ class Measurement:
 Progress = Callable[[str], None]
 
 
-def measure(
+def prepare(
     name: str,
     *,
-    workers: Sequence[int],
     transactions: int,
     blocks: int,
-    backend: str | None = None,
     seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Workload:
+    """Build a workload to be measured: so many warm blocks, after a cold one.
+
+    Raises ValueError for unknown workloads and impossible sizes.
+    """
+    use_fast_keccak()
+    progress(f"{name}: building the workload")
+    return build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+
+
+def measure(
+    workload: Workload,
+    *,
+    workers: Sequence[int],
+    backend: str | None = None,
     translation_cache: bool = False,
     without: Sequence[str] = (),
     progress: Progress = lambda text: None,
 ) -> Measurement:
-    """Measure one workload. ``backend`` None: ``serial`` for one worker, ``auto`` for more.
+    """Measure a workload, its first block cold. ``backend`` None: the usual one.
     ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
     `config.SWITCHES`; for each there is another side where this is off.
 
-    Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built, ValueError
-    for unknown workloads and impossible sizes.
+    Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built.
     """
-    use_fast_keccak()
-    progress(f"{name}: building the workload")
-    workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+    name, transactions = workload.name, len(workload.blocks[0])
     encoded = _built_blocks(workload, progress)
     sequential = _Chain(workload, workload.chain_class, [])
     kinds = [
-        (count, backend or ("serial" if count == 1 else "auto"), switch)
+        (count, backend or usual_backend(count), switch)
         for count in workers
         for switch in (None, *without)
     ]
@@ -135,7 +148,7 @@ def measure(
     return Measurement(
         workload=name,
         transactions=transactions,
-        blocks=blocks,
+        blocks=len(workload.blocks) - 1,
         sequential_cold_ms=sequential.wall[0] / transactions * 1e3,
         sequential_ms=statistics.median(sequential.wall[1:]) / transactions * 1e3,
         sequential_cpu_ms=statistics.median(sequential.cpu[1:]) / transactions * 1e3,
@@ -154,13 +167,8 @@ def _built_blocks(workload: Workload, progress: Progress) -> list[tuple[bytes, b
     for number, transactions in enumerate(workload.blocks):
         progress(f"{workload.name}: py-evm builds block {number + 1} of {len(workload.blocks)}")
         block = chain.mine_all(transactions)[0].imported_block
-        built.append((_encode(block), block.hash))
+        built.append((encoded_block(block), block.hash))
     return built
-
-
-def _encode(block: Any) -> bytes:
-    encoded: bytes = rlp.codec.encode(block)  # type: ignore[no-untyped-call]
-    return encoded
 
 
 class _Chain:
@@ -175,22 +183,15 @@ class _Chain:
         self.cpu: list[float] = []
 
     def run(self, encoded: tuple[bytes, bytes]) -> None:
-        block_class = self.chain.get_vm().get_block_class()
-        block: Any = rlp.codec.decode(encoded[0], sedes=block_class)  # type: ignore[no-untyped-call]
-        # py-evm remembers transaction and receipt tries by content: without this, whoever comes
-        # second would get them for nothing.
-        eth_trie._make_trie_root_and_nodes.cache_clear()
         seen = len(self.reports)
-        gc.collect()
-        cpu, wall = time.process_time(), time.perf_counter()
-        imported = self.chain.import_block(block).imported_block
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        if imported.hash != encoded[1]:
+        done = timed_import(self.chain, encoded[0])
+        if done.block.hash != encoded[1]:
             raise BlocksDiffer(
-                f"block {block.number}: 0x{imported.hash.hex()} instead of 0x{encoded[1].hex()}"
+                f"block {done.block.number}: 0x{done.block.hash.hex()} instead of "
+                f"0x{encoded[1].hex()}"
             )
-        self.wall.append(wall)
-        self.cpu.append(cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
+        self.wall.append(done.wall)
+        self.cpu.append(done.cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
 
 
 def _parallel_chain(
@@ -205,7 +206,6 @@ def _parallel_chain(
     config = ParallelConfig(
         workers=workers,
         backend=backend,
-        min_transactions=1,
         on_block=reports.append,
         translation_cache=translation_cache,
         **switched_off,

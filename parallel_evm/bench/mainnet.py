@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from parallel_evm.bench.blocks import CACHED
+from parallel_evm.bench.blocks import CACHED, usual_backend
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.replay import BlockReplay, Replays, Unusable, run_replay
 
@@ -121,7 +121,7 @@ def measure_mainnet(
     """
     sides = []
     for count in workers:
-        chosen = backend or ("serial" if count == 1 else "auto")
+        chosen = backend or usual_backend(count)
 
         def hear(result: BlockReplay | Unusable, count: int = count) -> None:
             progress(f"mainnet: {result.source} done, workers: {count}")

@@ -26,23 +26,23 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from eth_typing import Address
-from web3 import HTTPProvider
+from eth_utils.hexadecimal import encode_hex
 
 from parallel_evm.bench.blocks import BlocksDiffer
 from parallel_evm.errors import ParallelEVMError
-from parallel_evm.workloads import Workload, build
+from parallel_evm.rpc import RpcNode
+from parallel_evm.workloads import Workload
 from parallel_evm.workloads.forks import CHAIN_ID
 
 INCLUDED: Final = (
     "evm_mine alone, one JSON-RPC call: execution, receipts, state root. Not included: sending and "
     "checking transactions, recovering their senders, importing a block, writing to a database"
 )
-_BATCH: Final = 500
 _PATIENCE: Final = 30.0
 
 
 class PeerUnusable(ParallelEVMError):
-    """anvil is not there, or does not answer as it should."""
+    """anvil is not there, or does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +80,23 @@ def find_anvil() -> Path:
 
 def measure_anvil(
     binary: Path,
-    name: str,
+    workload: Workload,
     *,
-    transactions: int,
-    blocks: int,
-    seed: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Peer:
-    """Measure anvil on the blocks that `bench.blocks.measure` measures.
+    """Measure anvil on a workload, as `bench.blocks.measure` measures us.
 
-    Raises `BlocksDiffer` where anvil's results are not py-evm's, `PeerUnusable` if it fails.
+    Raises `BlocksDiffer` where anvil's results are not py-evm's, `PeerUnusable` if it does not
+    start, `InputError` if it does not answer as it should.
     """
-    progress(f"{name}: building the workload for anvil")
-    workload = build(name, transactions=transactions, blocks=blocks + 1, seed=seed)
+    transactions = len(workload.blocks[0])
     expected = _Expected(workload, progress)
     seconds = []
     with _anvil(binary, expected.genesis) as node:
         version = str(node.ask("web3_clientVersion"))
         expected.prepare(node)
         for number, block in enumerate(expected.blocks):
-            progress(f"{name}: anvil, block {number + 1} of {len(expected.blocks)}")
+            progress(f"{workload.name}: anvil, block {number + 1} of {len(expected.blocks)}")
             seconds.append(_mine(node, block))
         expected.compare_state(node)
     return Peer(
@@ -141,34 +138,34 @@ class _Expected:
         self._accounts = sorted(accounts)
         self._slots = sorted(slots)
 
-    def prepare(self, node: _Node) -> None:
+    def prepare(self, node: RpcNode) -> None:
         """Give the node all state that the blocks will look at."""
         state, requests = self._before, []
         for address in self._accounts:
-            where = _hex(address)
+            where = encode_hex(address)
             requests.append(("anvil_setBalance", [where, hex(state.get_balance(address))]))
             if state.get_nonce(address):
                 requests.append(("anvil_setNonce", [where, hex(state.get_nonce(address))]))
             if state.get_code(address):
-                requests.append(("anvil_setCode", [where, _hex(state.get_code(address))]))
+                requests.append(("anvil_setCode", [where, encode_hex(state.get_code(address))]))
         for address, slot in self._slots:
             value = state.get_storage(address, slot)
             if value:
-                arguments = [_hex(address), hex(slot), f"0x{value:064x}"]
+                arguments = [encode_hex(address), hex(slot), f"0x{value:064x}"]
                 requests.append(("anvil_setStorageAt", arguments))
         node.ask_all(requests)
 
-    def compare_state(self, node: _Node) -> None:
+    def compare_state(self, node: RpcNode) -> None:
         """Balances, nonces and slots (pools' reserves among them) are as py-evm leaves them."""
         state, questions = self._after, []
         for address in self._accounts:
-            where = [_hex(address), "latest"]
+            where = [encode_hex(address), "latest"]
             questions += [
                 (("eth_getBalance", where), state.get_balance(address)),
                 (("eth_getTransactionCount", where), state.get_nonce(address)),
             ]
         for address, slot in self._slots:
-            request = ("eth_getStorageAt", [_hex(address), hex(slot), "latest"])
+            request = ("eth_getStorageAt", [encode_hex(address), hex(slot), "latest"])
             questions.append((request, state.get_storage(address, slot)))
         answers = node.ask_all([request for request, _ in questions])
         for ((method, arguments), value), answer in zip(questions, answers, strict=True):
@@ -176,15 +173,15 @@ class _Expected:
                 raise BlocksDiffer(f"anvil: {method}{arguments[:-1]}: {answer}, not {hex(value)}")
 
 
-def _mine(node: _Node, block: _Block) -> float:
+def _mine(node: RpcNode, block: _Block) -> float:
     """Send a block's transactions, mine them, compare the receipts; the seconds of evm_mine."""
     header = block.header
     node.ask("anvil_setNextBlockBaseFeePerGas", hex(header.base_fee_per_gas))
     node.ask("evm_setBlockGasLimit", hex(header.gas_limit))
-    node.ask("anvil_setCoinbase", _hex(header.coinbase))
+    node.ask("anvil_setCoinbase", encode_hex(header.coinbase))
     # One by one: anvil goes about the requests of a batch in any order.
     hashes = [
-        node.ask("eth_sendRawTransaction", _hex(sent.encode())) for sent in block.transactions
+        node.ask("eth_sendRawTransaction", encode_hex(sent.encode())) for sent in block.transactions
     ]
     started = time.perf_counter()
     node.ask("evm_mine", {"timestamp": header.timestamp})
@@ -202,35 +199,8 @@ def _mine(node: _Node, block: _Block) -> float:
     return seconds
 
 
-class _Node:
-    """A JSON-RPC connection."""
-
-    def __init__(self, url: str) -> None:
-        self._provider = HTTPProvider(url, request_kwargs={"timeout": 120})
-
-    def ask(self, method: str, *arguments: Any) -> Any:
-        (answer,) = self.ask_all([(method, list(arguments))])
-        return answer
-
-    def ask_all(self, requests: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        """The results, in order. Raises `PeerUnusable` if one is an error."""
-        results = []
-        for start in range(0, len(requests), _BATCH):
-            batch: Any = requests[start : start + _BATCH]
-            responses: Any = self._provider.make_batch_request(batch)
-            if isinstance(responses, dict):
-                raise PeerUnusable(f"anvil: {responses.get('error')}")
-            # Answers to a batch may come in any order.
-            responses.sort(key=lambda response: response["id"])
-            for (method, _), response in zip(batch, responses, strict=True):
-                if "result" not in response:
-                    raise PeerUnusable(f"anvil: {method}: {response.get('error')}")
-                results.append(response["result"])
-        return results
-
-
 @contextmanager
-def _anvil(binary: Path, genesis: Any) -> Iterator[_Node]:
+def _anvil(binary: Path, genesis: Any) -> Iterator[RpcNode]:
     """An anvil of our own on a free port, with the workload's chain id and no accounts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -257,7 +227,7 @@ def _anvil(binary: Path, genesis: Any) -> Iterator[_Node]:
             raise PeerUnusable(f"anvil: {binary}: {problem.strerror}") from problem
         try:
             _await(process, port, complaints)
-            yield _Node(f"http://127.0.0.1:{port}")
+            yield RpcNode(f"http://127.0.0.1:{port}")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # it keeps nothing
@@ -278,7 +248,3 @@ def _await(process: subprocess.Popen[bytes], port: int, complaints: IO[bytes]) -
             if time.monotonic() > deadline:
                 raise PeerUnusable(f"anvil does not listen after {_PATIENCE:.0f} s") from problem
             time.sleep(0.05)
-
-
-def _hex(content: bytes) -> str:
-    return "0x" + content.hex()

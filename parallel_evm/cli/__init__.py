@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from parallel_evm.cli import conformance, reading, speed
+from parallel_evm.cli import conformance, speed, translate
 
 app = typer.Typer(
     name="parallel-evm",
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 app.command()(speed.demo)
 app.command()(speed.bench)
-app.command()(reading.translate)
+app.command()(translate.translate)
 app.command()(conformance.conform)
 app.command()(conformance.replay)
 app.command()(conformance.fuzz)

@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from parallel_evm.cli.manners import (
-    Backend,
     BackendOption,
     JsonFileOption,
     WorkersOption,
@@ -25,20 +24,16 @@ from parallel_evm.cli.manners import (
     working,
     write_json,
 )
-from parallel_evm.config import ParallelConfig
-from parallel_evm.conformance.blocktests import (
-    CaseResult,
-    Conformance,
-    Verdict,
-    discover,
-    holds_cases,
-    run_conformance,
-)
+from parallel_evm.config import Backend, ParallelConfig
+from parallel_evm.conformance.blocktests.discovery import discover, holds_cases
+from parallel_evm.conformance.blocktests.results import CaseResult, Conformance, Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.fetch import fetch_block
 from parallel_evm.conformance.fuzz import Finding, FuzzReport, run_fuzz
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import FORKS, Recording
+from parallel_evm.conformance.recorded import RecordedBlock
 from parallel_evm.conformance.replay import BlockReplay, Unusable, run_replay
+from parallel_evm.forks import FORKS
 from parallel_evm.inputs import InputError
 from parallel_evm.terminal import show_conformance, show_fuzzing, show_replays
 
@@ -157,7 +152,7 @@ def replay(
     if rpc is None and save is not None:
         fail("--save: there is nothing to save without --rpc")
     chains: list[Path] = []
-    recorded: list[Path | Recording] = []
+    recorded: list[Path | RecordedBlock] = []
     if rpc is None:
         for path in map(Path, blocks):
             (chains if holds_cases(path) else recorded).append(path)
@@ -252,7 +247,7 @@ def _subject(workers: int | None, backend: Backend | None) -> Iterator[Parallel]
     """The executor as it was asked for; its workers are gone at the end, whatever happened."""
     default = ParallelConfig()
     # Not `auto`, which would run most of these small blocks in this process: nothing to compare.
-    chosen = "process" if backend is None else backend.value
+    chosen = backend or "process"
     with closing(Parallel(workers or default.workers, chosen)) as subject:
         yield subject
 
@@ -274,7 +269,9 @@ def _where(result: CaseResult) -> str:
     return f"{place}: {field}{result.detail}"
 
 
-def _fetch(url: str, numbers: Sequence[str], folder: Path | None, fork: str | None) -> Recording:
+def _fetch(
+    url: str, numbers: Sequence[str], folder: Path | None, fork: str | None
+) -> RecordedBlock:
     if len(numbers) != 1:
         fail("--rpc: takes one block NUMBER")
     try:

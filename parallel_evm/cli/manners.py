@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -22,15 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from parallel_evm.config import Backend
+
 REFRESH_SECONDS = 0.1
 COLUMNS_WITHOUT_TERMINAL = 120
-
-
-class Backend(StrEnum):
-    auto = "auto"
-    serial = "serial"
-    thread = "thread"
-    process = "process"
 
 
 def screen() -> Console:

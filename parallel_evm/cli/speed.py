@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from parallel_evm import close
-from parallel_evm.bench.blocks import BlocksDiffer, Measurement, measure
+from parallel_evm.bench.blocks import BlocksDiffer, Measurement, measure, prepare
 from parallel_evm.bench.mainnet import Mainnet, measure_mainnet, recorded_blocks
 from parallel_evm.bench.peers import Peer, find_anvil, measure_anvil
 from parallel_evm.bench.single import Singles, measure_singles
@@ -24,7 +26,7 @@ from parallel_evm.cli.manners import (
     working,
     write_json,
 )
-from parallel_evm.config import SWITCHES
+from parallel_evm.config import SWITCHES, Backend
 from parallel_evm.demo import demonstrate
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.terminal import (
@@ -56,7 +58,7 @@ def demo(
             found = demonstrate(
                 transactions=transactions,
                 workers=workers,
-                backend=None if backend is None else backend.value,
+                backend=backend,
                 seed=seed,
                 progress=progress,
             )
@@ -151,92 +153,152 @@ def bench(
     parallel-evm bench airdrop --workers 2 --backend process --without deltas --without lanes
     ```
     """
-    chosen = workloads or ([] if mainnet is not None else list(names()))
-    unknown = [name for name in chosen if name not in names()]
-    if unknown:
-        fail(f"no workload {unknown[0]!r}; there are {', '.join(names())}")
-    for switch in without or ():
-        if switch not in SWITCHES:
-            fail(f"--without: there is no {switch!r}; there are {', '.join(SWITCHES)}")
-    if without and mainnet is not None:
-        fail("--without is for workloads, not for --mainnet")
-    if single and not chosen:
-        fail("--single is for workloads, not for --mainnet: name some")
-    counts = _worker_counts(workers)
-    side = None if backend is None else backend.value
-    measurements: list[Measurement] = []
-    others: dict[str, Peer] = {}
-    singles: dict[str, Singles] = {}
-    real: Mainnet | None = None
+    plan = _checked(
+        _Plan(
+            workloads=workloads or ([] if mainnet is not None else list(names())),
+            workers=_worker_counts(workers),
+            transactions=transactions,
+            blocks=blocks,
+            backend=backend,
+            seed=seed,
+            mainnet=mainnet,
+            peers=peers,
+            single=single,
+            translation_cache=translation_cache,
+            without=without or [],
+        )
+    )
     try:
-        anvil = find_anvil() if peers else None
-        recordings = [] if mainnet is None else recorded_blocks(mainnet)
         with working() as progress:
-            for name in chosen:
-                measurements.append(
-                    measure(
-                        name,
-                        workers=counts,
-                        transactions=transactions,
-                        blocks=blocks,
-                        backend=side,
-                        seed=seed,
-                        translation_cache=translation_cache,
-                        without=without or (),
-                        progress=progress,
-                    )
-                )
-                if anvil is not None:
-                    others[name] = measure_anvil(
-                        anvil,
-                        name,
-                        transactions=transactions,
-                        blocks=blocks,
-                        seed=seed,
-                        progress=progress,
-                    )
-                if single:
-                    singles[name] = measure_singles(
-                        name,
-                        transactions=transactions,
-                        seed=seed,
-                        translation_cache=translation_cache,
-                        progress=progress,
-                    )
-            if recordings:
-                real = measure_mainnet(
-                    recordings,
-                    workers=counts,
-                    repeats=blocks,
-                    backend=side,
-                    translation_cache=translation_cache,
-                    progress=progress,
-                )
-    except BlocksDiffer as error:
-        complain(f"DIFFERENCE in {name}: {error}")
-        raise typer.Exit(1) from error
+            figures, real = _measured(plan, progress)
     except (ParallelEVMError, ValueError) as error:
         fail(str(error))
     finally:
         close()
-    figures: list[dict[str, Any]] = [
-        {
-            **measurement.to_dict(),
-            "peers": [other.to_dict() for other in (others.get(name),) if other],
-            "single": singles[name].to_dict() if name in singles else None,
+    _show(figures, real)
+    written = [found.to_dict() for found in figures]
+    if real is not None:
+        written.append(real.to_dict())
+    write_json(json_file, written)
+    raise typer.Exit(0 if real is None else real.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What `bench` was asked for."""
+
+    workloads: list[str]
+    workers: list[int]
+    transactions: int
+    blocks: int
+    backend: Backend | None
+    seed: int
+    mainnet: Path | None
+    peers: bool
+    single: bool
+    translation_cache: bool
+    without: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """One workload, by everything that was to be measured."""
+
+    blocks: Measurement
+    peer: Peer | None
+    singles: Singles | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.blocks.to_dict(),
+            "peers": [] if self.peer is None else [self.peer.to_dict()],
+            "single": None if self.singles is None else self.singles.to_dict(),
         }
-        for name, measurement in zip(chosen, measurements, strict=True)
-    ]
-    if measurements:
-        show_measurements(screen(), measurements, others)
+
+
+def _checked(plan: _Plan) -> _Plan:
+    """The plan, if all of it can be done."""
+    unknown = [name for name in plan.workloads if name not in names()]
+    if unknown:
+        fail(f"no workload {unknown[0]!r}; there are {', '.join(names())}")
+    for switch in plan.without:
+        if switch not in SWITCHES:
+            fail(f"--without: there is no {switch!r}; there are {', '.join(SWITCHES)}")
+    if plan.without and plan.mainnet is not None:
+        fail("--without is for workloads, not for --mainnet")
+    if plan.single and not plan.workloads:
+        fail("--single is for workloads, not for --mainnet: name some")
+    return plan
+
+
+def _measured(
+    plan: _Plan, progress: Callable[[str], None]
+) -> tuple[list[_Figures], Mainnet | None]:
+    """The figures of each workload, and those of the recorded blocks."""
+    # Asked for before anything is measured: it takes a while.
+    anvil = find_anvil() if plan.peers else None
+    recordings = [] if plan.mainnet is None else recorded_blocks(plan.mainnet)
+    figures = []
+    for name in plan.workloads:
+        try:
+            figures.append(_measured_workload(plan, name, anvil, progress))
+        except BlocksDiffer as error:
+            complain(f"DIFFERENCE in {name}: {error}")
+            raise typer.Exit(1) from error
+    if not recordings:
+        return figures, None
+    real = measure_mainnet(
+        recordings,
+        workers=plan.workers,
+        repeats=plan.blocks,
+        backend=plan.backend,
+        translation_cache=plan.translation_cache,
+        progress=progress,
+    )
+    return figures, real
+
+
+def _measured_workload(
+    plan: _Plan, name: str, anvil: Path | None, progress: Callable[[str], None]
+) -> _Figures:
+    workload = prepare(
+        name,
+        transactions=plan.transactions,
+        blocks=plan.blocks,
+        seed=plan.seed,
+        progress=progress,
+    )
+    blocks = measure(
+        workload,
+        workers=plan.workers,
+        backend=plan.backend,
+        translation_cache=plan.translation_cache,
+        without=plan.without,
+        progress=progress,
+    )
+    peer = None if anvil is None else measure_anvil(anvil, workload, progress=progress)
+    if not plan.single:
+        return _Figures(blocks, peer, None)
+    singles = measure_singles(
+        name,
+        transactions=plan.transactions,
+        seed=plan.seed,
+        translation_cache=plan.translation_cache,
+        progress=progress,
+    )
+    return _Figures(blocks, peer, singles)
+
+
+def _show(figures: Sequence[_Figures], real: Mainnet | None) -> None:
+    if figures:
+        peers = {found.blocks.workload: found.peer for found in figures if found.peer}
+        singles = {found.blocks.workload: found.singles for found in figures if found.singles}
+        show_measurements(screen(), [found.blocks for found in figures], peers)
         show_singles(screen(), singles)
     if real is not None:
-        figures.append(real.to_dict())
         show_mainnet(screen(), real)
         for unusable in real.unusable:
             complain(unusable.reason)
-    write_json(json_file, figures)
-    raise typer.Exit(0 if real is None else real.exit_code)
 
 
 def _worker_counts(text: str) -> list[int]:

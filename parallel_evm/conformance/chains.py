@@ -13,38 +13,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from eth.chains.mainnet import MainnetChain
-from eth.consensus.applier import ConsensusApplier
-from eth.consensus.noproof import NoProofConsensus
+from eth.constants import GENESIS_BLOCK_NUMBER
 from eth.db.atomic import AtomicDB
 from eth.exceptions import PyEVMError
 from eth.vm.forks.london import LondonVM
 from eth.vm.forks.paris import ParisVM
+from eth_utils.conversions import to_hex
 from eth_utils.exceptions import ValidationError
 from rlp.codec import encode
 
-from parallel_evm.conformance.recording import FORKS, state_to_json
+from parallel_evm.conformance.as_json import state_to_json
+from parallel_evm.conformance.blocktests.networks import NETWORKS
 from parallel_evm.conformance.scenario import Scenario
-
-NETWORKS = {
-    "frontier": "Frontier",
-    "homestead": "Homestead",
-    "tangerine-whistle": "EIP150",
-    "spurious-dragon": "EIP158",
-    "byzantium": "Byzantium",
-    "constantinople": "Constantinople",
-    "petersburg": "ConstantinopleFix",
-    "istanbul": "Istanbul",
-    "muir-glacier": "MuirGlacier",
-    "berlin": "Berlin",
-    "london": "London",
-    "arrow-glacier": "ArrowGlacier",
-    "gray-glacier": "GrayGlacier",
-    "paris": "Paris",
-    "shanghai": "Shanghai",
-    "cancun": "Cancun",
-    "prague": "Prague",
-}
-"""What ethereum/tests calls each fork."""
+from parallel_evm.forks import from_genesis, without_proof
 
 GENESIS_TIME = 1_000
 
@@ -78,10 +59,8 @@ class _Maker:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         setting = scenario.setting
-        vm_class: Any = FORKS[setting.fork]
-        if setting.fork == "homestead":
-            vm_class = vm_class.configure(support_dao_fork=False)
-        configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((0, vm_class),))
+        vm_class: Any = from_genesis(setting.fork)
+        configuration = ((GENESIS_BLOCK_NUMBER, without_proof(vm_class)),)
         chain_class: Any = MainnetChain.configure("Maker", vm_configuration=configuration)
         params: dict[str, Any] = {
             "gas_limit": setting.gas_limit,
@@ -128,8 +107,8 @@ class _Maker:
             "genesisBlockHeader": _header(self.genesis),
             "pre": state_to_json(self._scenario.state),
             "blocks": self._blocks,
-            "lastblockhash": _plain(self._chain.get_canonical_head().hash),
-            "postStateHash": _plain(self._chain.get_canonical_head().state_root),
+            "lastblockhash": to_hex(self._chain.get_canonical_head().hash),
+            "postStateHash": to_hex(self._chain.get_canonical_head().state_root),
         }
 
     def _draft(
@@ -147,7 +126,7 @@ class _Maker:
         return vm_class.get_block_class()(**fields)
 
     def _note(self, block: Any, valid: bool) -> None:
-        entry: dict[str, Any] = {"rlp": _plain(encode(block))}  # type: ignore[no-untyped-call]
+        entry: dict[str, Any] = {"rlp": to_hex(encode(block))}  # type: ignore[no-untyped-call]
         if valid:
             entry["blockHeader"] = _header(block.header)
         else:
@@ -164,13 +143,9 @@ _FIXTURE_NAMES = {
 
 
 def _header(header: Any) -> dict[str, str]:
-    fields = {"hash": _plain(header.hash)}
+    fields: dict[str, str] = {"hash": to_hex(header.hash)}
     for name, value in header.as_dict().items():
         first, *rest = name.split("_")
         camel = first + "".join(part.capitalize() for part in rest)
-        fields[_FIXTURE_NAMES.get(name, camel)] = _plain(value)
+        fields[_FIXTURE_NAMES.get(name, camel)] = to_hex(value)
     return fields
-
-
-def _plain(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)

@@ -1,6 +1,6 @@
 """Makes a recorded block from a state and signed transactions, by running it on stock py-evm.
 
-The result is the single-file JSON that `recording.load` takes: header and roots are those of the
+The result is the single-file JSON that `recorded.load` takes: header and roots are those of the
 sequential run, so that the block can be replayed, and passed on, without anything else. A block
 that py-evm refuses is recorded too, marked `refused`.
 """
@@ -15,11 +15,14 @@ from eth.abc import SignedTransactionAPI, WithdrawalAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_UNCLE_HASH, ZERO_HASH32
 from eth.db.trie import make_trie_root_and_nodes
 from eth.typing import AccountState
-from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
+from eth_utils.conversions import to_hex
 
+from parallel_evm.conformance.as_json import block_to_json, state_to_json
 from parallel_evm.conformance.prestate import World, specified
-from parallel_evm.conformance.recording import FORKS, Recording, block_to_json, state_to_json
+from parallel_evm.conformance.recorded import RecordedBlock
+from parallel_evm.forks import VM_CLASSES
+from parallel_evm.hashing import keccak
 
 _COINBASE = Address(b"\xc0" * 20)
 _MIX_HASH = Hash32(b"\x11" * 32)
@@ -45,7 +48,7 @@ class Setting:
 def compose(
     setting: Setting, state: AccountState, transactions: Sequence[SignedTransactionAPI]
 ) -> dict[str, Any]:
-    """The block of these transactions on this state, as a case that `recording.load` takes.
+    """The block of these transactions on this state, as a case that `recorded.load` takes.
 
     `state` is the whole state before the block.
     """
@@ -58,17 +61,17 @@ def compose(
         "block": block_to_json(header, transactions, setting.withdrawals),
         "prestate": state_to_json(state),
         "block_hashes": {
-            str(number): "0x" + value.hex() for number, value in draft.block_hashes.items()
+            str(number): to_hex(value) for number, value in draft.block_hashes.items()
         },
     }
 
 
 def drafted(
     setting: Setting, state: AccountState, transactions: Sequence[SignedTransactionAPI]
-) -> Recording:
+) -> RecordedBlock:
     """The block before anybody has run it: it can run, but its header's roots are blank."""
     block_hashes = _ancestors(setting)
-    header_class: Any = FORKS[setting.fork].get_block_class()
+    header_class: Any = VM_CLASSES[setting.fork].get_block_class()
     header_class = header_class._meta.sedes[0]
     fields: dict[str, Any] = {
         "parent_hash": block_hashes[setting.number - 1],
@@ -94,7 +97,7 @@ def drafted(
         "requests_hash": ZERO_HASH32,
     }
     header = header_class(**{name: fields[name] for name in header_class._meta.field_names})
-    return Recording(
+    return RecordedBlock(
         source="composed",
         fork=setting.fork,
         chain_id=setting.chain_id,
@@ -114,7 +117,7 @@ def _ancestors(setting: Setting) -> Mapping[int, Hash32]:
     }
 
 
-def _run(draft: Recording, transactions: Sequence[SignedTransactionAPI]) -> tuple[Any, bool]:
+def _run(draft: RecordedBlock, transactions: Sequence[SignedTransactionAPI]) -> tuple[Any, bool]:
     """The header after the block, and whether py-evm refused it (the header is then unchanged)."""
     world = World.of(draft)
     vm = world.vm(specified(draft))

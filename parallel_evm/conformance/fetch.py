@@ -11,35 +11,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eth_typing import URI, Hash32
-from requests.exceptions import RequestException
-from web3.exceptions import Web3Exception
-from web3.providers.rpc import HTTPProvider
-from web3.types import RPCEndpoint
+from eth_typing import Hash32
 
 from parallel_evm.conformance.prestate import merged
-from parallel_evm.conformance.recording import Recording, load, read_recording, save
+from parallel_evm.conformance.recorded import RecordedBlock, load, read_block, save
 from parallel_evm.inputs import InputError, Node
+from parallel_evm.rpc import RpcNode
 
 
 def fetch_block(
     url: str, number: int, folder: Path | None = None, fork: str | None = None
-) -> Recording:
+) -> RecordedBlock:
     """Fetch a block with its pre-state. If there is a `folder`, it is kept there and read again.
 
     Raises InputError, which names the URL and the method, if the node cannot be reached, does not
     serve the method or does not know the block, and if what it serves does not fit together.
     """
-    node = _RpcNode(url)
-    block = node.ask("eth_getBlockByNumber", hex(number), True)
-    traces = node.ask("debug_traceBlockByNumber", hex(number), {"tracer": "prestateTracer"})
-    recording = read_recording(f"{url} block {number}", block, traces, fork=fork)
+    node = RpcNode(url)
+    block = _ask(node, "eth_getBlockByNumber", number, True)
+    traces = _ask(node, "debug_traceBlockByNumber", number, {"tracer": "prestateTracer"})
+    recording = read_block(f"{url} block {number}", block, traces, fork=fork)
 
     hashes = dict(recording.block_hashes)
 
     def hash_of(ancestor: int) -> Hash32:
-        found = node.ask("eth_getBlockByNumber", hex(ancestor), False).member("hash").data(32)
-        hashes[ancestor] = Hash32(found)
+        found = _ask(node, "eth_getBlockByNumber", ancestor, False)
+        hashes[ancestor] = Hash32(found.member("hash").data(32))
         return hashes[ancestor]
 
     recording = replace(merged(recording, hash_of), block_hashes=hashes)
@@ -50,25 +47,9 @@ def fetch_block(
     return load(folder, fork)
 
 
-class _RpcNode:
-    """A JSON-RPC endpoint whose every failure is one clear line."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._provider = HTTPProvider(URI(url))
-
-    def ask(self, method: str, *params: Any) -> Node:
-        try:
-            response: Any = self._provider.make_request(RPCEndpoint(method), list(params))
-        except (RequestException, Web3Exception, ValueError) as problem:
-            raise InputError(self._url, method, f"no answer ({problem})") from None
-        if not isinstance(response, dict):
-            raise InputError(self._url, method, "no answer (not JSON-RPC)")
-        error = response.get("error")
-        if error is not None:
-            reason = error.get("message", error) if isinstance(error, dict) else error
-            raise InputError(self._url, method, f"the node refuses: {reason}")
-        result = response.get("result")
-        if result is None:
-            raise InputError(self._url, f"{method}({params[0]})", "the node knows no such block")
-        return Node(self._url, method, result)
+def _ask(node: RpcNode, method: str, number: int, *more: Any) -> Node:
+    """What the node says of a block, which it has to know."""
+    answer = node.ask(method, hex(number), *more)
+    if answer is None:
+        raise InputError(node.url, f"{method}({hex(number)})", "the node knows no such block")
+    return Node(node.url, method, answer)

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parallel_evm.conformance.blocktests import CaseId, Verdict, quiet_py_evm, run_case
+from parallel_evm.conformance.blocktests.judge import run_case
+from parallel_evm.conformance.blocktests.results import CaseId, Verdict
+from parallel_evm.conformance.blocktests.run import quiet_py_evm
 from parallel_evm.conformance.chains import blockchain_test
 from parallel_evm.conformance.compose import compose, drafted
 from parallel_evm.conformance.replay import Check, compare
 from parallel_evm.conformance.scenario import Scenario, scenario
 from parallel_evm.conformance.shrink import shrunk
-from parallel_evm.conformance.subject import Account, Subject
+from parallel_evm.conformance.subject import Subject, Tally
 from parallel_evm.inputs import Node
 
 CHAIN_EVERY = 6
@@ -36,7 +38,7 @@ class Trial:
     differences: tuple[Check, ...]
     blocks: int
     refused: int
-    account: Account
+    tally: Tally
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class FuzzReport:
     refused: int = 0
     forks: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    account: Account = field(default_factory=Account)
+    tally: Tally = field(default_factory=Tally)
     seconds: float = 0.0
 
     @property
@@ -104,7 +106,7 @@ class FuzzReport:
             "transactions": self.transactions,
             "refused": self.refused,
             "forks": dict(self.forks),
-            "execution": self.account.to_dict(),
+            "execution": self.tally.to_dict(),
             "seconds": round(self.seconds, 3),
             "findings": [finding.to_dict() for finding in self.findings],
         }
@@ -126,7 +128,7 @@ def run_fuzz(
     """
     started = time.perf_counter()
     report = FuzzReport(subject.name, seed)
-    subject.account()
+    subject.take_tally()
     index = first
     while report.seconds < seconds and len(report.findings) < max_findings:
         drawn = scenario(seed, index)
@@ -140,7 +142,7 @@ def run_fuzz(
         report.transactions += len(drawn.drafts)
         report.refused += trial.refused
         report.forks[drawn.setting.fork] += 1
-        report.account += trial.account
+        report.tally += trial.tally
         if trial.differences:
             report.findings.append(_finding(seed, index, drawn, trial, subject, shrink_seconds))
         index += 1
@@ -153,7 +155,7 @@ def try_block(drawn: Scenario, subject: Subject) -> Trial:
     """Run a draw as one block, sequentially and by the subject."""
     recording = drafted(drawn.setting, drawn.state, drawn.transactions())
     comparison = compare(recording, subject)
-    return Trial(comparison.differences, 1, int(comparison.refused), subject.account())
+    return Trial(comparison.differences, 1, int(comparison.refused), subject.take_tally())
 
 
 def try_chain(drawn: Scenario, subject: Subject) -> Trial:
@@ -164,7 +166,7 @@ def try_chain(drawn: Scenario, subject: Subject) -> Trial:
         result = run_case(CaseId(Path("drawn"), "chain", content["network"]), node, subject)
     differs = result.verdict is not Verdict.PASSED
     checks = (Check("chain", False, f"{result.verdict}: {result.detail}"),) if differs else ()
-    return Trial(checks, result.blocks, result.refused, result.account)
+    return Trial(checks, result.blocks, result.refused, result.tally)
 
 
 def _is_chain(index: int) -> bool:

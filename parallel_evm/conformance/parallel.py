@@ -11,11 +11,11 @@ from typing import Any
 from eth.abc import VirtualMachineAPI
 
 from parallel_evm import BlockReport, ParallelConfig, close, parallelize
-from parallel_evm.conformance.subject import Account
+from parallel_evm.conformance.subject import Tally
 
 
 class Parallel:
-    """`parallelize`d VMs, and an account of what their block reports said.
+    """`parallelize`d VMs, and a tally of what their block reports said.
 
     Pickles by its settings: in another process it starts with workers of its own.
     """
@@ -55,11 +55,11 @@ class Parallel:
             self._made[vm_class] = parallel
         return self._made[vm_class]
 
-    def account(self) -> Account:
+    def take_tally(self) -> Tally:
         reports = [report for report in self._reports if report.transaction_count]
         self._reports.clear()
         fallbacks = Counter(report.fallback for report in reports if report.fallback)
-        return Account(
+        return Tally(
             blocks=len(reports),
             parallel=sum(report.fallback is None for report in reports),
             re_executions=sum(report.reexecutions for report in reports),

@@ -22,11 +22,12 @@ from eth.exceptions import HeaderNotFound
 from eth.typing import AccountDetails, AccountState
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.spurious_dragon import SpuriousDragonVM
-from eth_hash.auto import keccak
 from eth_typing import Address, Hash32
 from eth_utils.exceptions import ValidationError
 
-from parallel_evm.conformance.recording import Recording, VmClass
+from parallel_evm.conformance.recorded import RecordedBlock
+from parallel_evm.forks import VmClass
+from parallel_evm.hashing import keccak
 from parallel_evm.inputs import InputError
 
 HashOf = Callable[[int], Hash32]
@@ -40,12 +41,12 @@ class World:
     The trie is partial: its root is the root of these accounts only, not the header's.
     """
 
-    recording: Recording
+    recording: RecordedBlock
     stored: Mapping[bytes, bytes]
     header: BlockHeaderAPI
 
     @classmethod
-    def of(cls, recording: Recording) -> World:
+    def of(cls, recording: RecordedBlock) -> World:
         """The world of a recording whose pre-state is whole (see `merged`)."""
         (state,) = recording.traces
         database = MemoryDB()
@@ -74,7 +75,7 @@ class World:
         return vm
 
 
-def merged(recording: Recording, hash_of: HashOf | None = None) -> Recording:
+def merged(recording: RecordedBlock, hash_of: HashOf | None = None) -> RecordedBlock:
     """The recording with its traces merged into the one state before the block.
 
     A trace shows what its transaction found, after the transactions before it. An account that
@@ -111,7 +112,7 @@ def merged(recording: Recording, hash_of: HashOf | None = None) -> Recording:
     return replace(recording, traces=(before,))
 
 
-def specified(recording: Recording, hash_of: HashOf | None = None) -> VmClass:
+def specified(recording: RecordedBlock, hash_of: HashOf | None = None) -> VmClass:
     """Stock py-evm for this block, made to say so when BLOCKHASH wants a hash that is missing."""
     known = recording.block_hashes
 
@@ -137,7 +138,7 @@ def specified(recording: Recording, hash_of: HashOf | None = None) -> VmClass:
 
 
 def refusal(
-    recording: Recording, index: int, problem: Exception, state: Mapping[Address, Any]
+    recording: RecordedBlock, index: int, problem: Exception, state: Mapping[Address, Any]
 ) -> InputError:
     """What to say when stock py-evm refuses transaction `index` of a block that is known good."""
     transaction = recording.decoded()[index]
@@ -192,7 +193,7 @@ def _less_what_the_block_did(
     return {"balance": balance, "nonce": nonce, "code": code, "storage": {}}
 
 
-def _has_empty_accounts(recording: Recording) -> bool:
+def _has_empty_accounts(recording: RecordedBlock) -> bool:
     """Whether an account listed as empty is there: before EIP-161 it may be, and it costs gas."""
     return not issubclass(recording.vm_class, SpuriousDragonVM)
 
@@ -246,7 +247,7 @@ class _Ancestors(dict[Hash32, _Ancestor]):
     """
 
     @classmethod
-    def of(cls, recording: Recording) -> _Ancestors:
+    def of(cls, recording: RecordedBlock) -> _Ancestors:
         newest = recording.number - 1
         oldest = max(newest - MAX_PREV_HEADER_DEPTH, 0)
         numbers = range(newest, oldest - 1, -1)

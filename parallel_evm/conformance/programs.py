@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from eth_typing import Address
 
-from parallel_evm.conformance.recording import FORKS
+from parallel_evm.forks import since
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,15 @@ class Rules:
 
     @classmethod
     def of(cls, fork: str) -> Rules:
-        order = list(FORKS)
-
-        def since(other: str) -> bool:
-            return order.index(fork) >= order.index(other)
-
         return cls(
-            revert=since("byzantium"),
-            shifts=since("constantinople"),
-            extcodehash=since("constantinople"),
-            create2=since("constantinople"),
-            self_balance=since("istanbul"),
-            base_fee=since("london"),
-            push0=since("shanghai"),
-            transient=since("cancun"),
+            revert=fork in since("byzantium"),
+            shifts=fork in since("constantinople"),
+            extcodehash=fork in since("constantinople"),
+            create2=fork in since("constantinople"),
+            self_balance=fork in since("istanbul"),
+            base_fee=fork in since("london"),
+            push0=fork in since("shanghai"),
+            transient=fork in since("cancun"),
         )
 
 

@@ -18,11 +18,13 @@ from typing import Any
 from eth.db.trie import make_trie_root_and_nodes
 from eth.vm.forks.byzantium import ByzantiumVM
 from eth_typing import Address
+from eth_utils.conversions import to_hex
 
 from parallel_evm.conformance.prestate import World, merged, refusal, specified
-from parallel_evm.conformance.recording import Recording, VmClass, load
-from parallel_evm.conformance.subject import Account, Subject
+from parallel_evm.conformance.recorded import RecordedBlock, load
+from parallel_evm.conformance.subject import Subject, Tally
 from parallel_evm.conformance.walk import what_is_missing
+from parallel_evm.forks import VmClass
 from parallel_evm.inputs import InputError
 
 
@@ -57,8 +59,8 @@ class BlockReplay:
     sequential_seconds: float
     cold_seconds: float
     warm_seconds: float
-    cold: Account
-    warm: Account
+    cold: Tally
+    warm: Tally
 
     @property
     def equal(self) -> bool:
@@ -132,7 +134,7 @@ class Replays:
 
 
 def run_replay(
-    blocks: Iterable[Path | Recording],
+    blocks: Iterable[Path | RecordedBlock],
     subject: Subject,
     fork: str | None = None,
     progress: Callable[[BlockReplay | Unusable], None] = lambda result: None,
@@ -141,9 +143,9 @@ def run_replay(
     """Replay each block, read from its folder or file; bad input spoils only its own block."""
     results: list[BlockReplay | Unusable] = []
     for block in blocks:
-        source = block.source if isinstance(block, Recording) else str(block)
+        source = block.source if isinstance(block, RecordedBlock) else str(block)
         try:
-            recording = block if isinstance(block, Recording) else load(block, fork)
+            recording = block if isinstance(block, RecordedBlock) else load(block, fork)
             result: BlockReplay | Unusable = replay(recording, subject, repeats)
         except InputError as problem:
             result = Unusable(source, str(problem))
@@ -152,7 +154,7 @@ def run_replay(
     return Replays(subject.name, tuple(results))
 
 
-def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockReplay:
+def replay(recording: RecordedBlock, subject: Subject, repeats: int = 1) -> BlockReplay:
     """Run a recorded block on stock py-evm and, twice from a cold start, by the subject.
 
     Every run starts from the state before the block, on a database of its own. With more
@@ -172,11 +174,11 @@ def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockRep
     if not all(check.equal is not False for check in against_header):
         raise _incomplete(recording, against_header, sequential)
 
-    subject.account()
+    subject.take_tally()
     cold = _execute(world, vm_class, walk=True)
-    cold_account = subject.account()
+    cold_tally = subject.take_tally()
     warm = [_execute(world, vm_class, walk=True)]
-    warm_account = subject.account()
+    warm_tally = subject.take_tally()
     usual = [sequential.seconds]
     for _ in range(repeats - 1):
         usual.append(_execute(world, specified(recording)).seconds)
@@ -195,8 +197,8 @@ def replay(recording: Recording, subject: Subject, repeats: int = 1) -> BlockRep
         sequential_seconds=statistics.median(usual),
         cold_seconds=cold.seconds,
         warm_seconds=statistics.median(run.seconds for run in warm),
-        cold=cold_account,
-        warm=warm_account,
+        cold=cold_tally,
+        warm=warm_tally,
     )
 
 
@@ -206,10 +208,9 @@ class Comparison:
 
     differences: tuple[Check, ...]
     refused: bool
-    gas_used: int
 
 
-def compare(recording: Recording, subject: Subject) -> Comparison:
+def compare(recording: RecordedBlock, subject: Subject) -> Comparison:
     """Run a block on stock py-evm and by the subject, each once.
 
     The header's own results are not looked at, so that a block nobody has run yet will do.
@@ -221,7 +222,6 @@ def compare(recording: Recording, subject: Subject) -> Comparison:
     return Comparison(
         differences=tuple(check for check in checks if not check.equal),
         refused=sequential.problem is not None,
-        gas_used=sequential.gas_used,
     )
 
 
@@ -292,7 +292,7 @@ def _outcome(computation: Any) -> tuple[Any, ...]:
     )
 
 
-def _against_header(recording: Recording, run: _Execution) -> tuple[Check, ...]:
+def _against_header(recording: RecordedBlock, run: _Execution) -> tuple[Check, ...]:
     header: Any = recording.header
     checks = [
         _equal(
@@ -315,7 +315,7 @@ def _against_header(recording: Recording, run: _Execution) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _receipts_root(recording: Recording, run: _Execution) -> Check:
+def _receipts_root(recording: RecordedBlock, run: _Execution) -> Check:
     if not issubclass(recording.vm_class, ByzantiumVM):
         return Check("receipts root", None, "before Byzantium receipts carry the state root")
     encoded: Any = tuple(map(_Encoded, run.receipts))
@@ -365,7 +365,7 @@ def _each(name: str, found: Sequence[Any], expected: Sequence[Any]) -> Check:
 
 def _shown(value: Any) -> str:
     if isinstance(value, bytes):
-        text = "0x" + value.hex()
+        text: str = to_hex(value)
     elif isinstance(value, tuple | frozenset):
         text = "(" + ", ".join(map(_shown, value)) + ")"
     else:
@@ -373,7 +373,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _require_same_fate(recording: Recording, run: _Execution) -> None:
+def _require_same_fate(recording: RecordedBlock, run: _Execution) -> None:
     if run.problem is None:
         if recording.refused:
             raise InputError(recording.source, "refused", "true, but py-evm accepts the block")
@@ -383,7 +383,7 @@ def _require_same_fate(recording: Recording, run: _Execution) -> None:
         raise refusal(recording, _refused_at(recording), run.problem, state)
 
 
-def _refused_at(recording: Recording) -> int:
+def _refused_at(recording: RecordedBlock) -> int:
     """Which transaction stock py-evm refuses, found by running them one by one."""
     vm = World.of(recording).vm(specified(recording))
     header: Any = vm.get_header()
@@ -397,7 +397,7 @@ def _refused_at(recording: Recording) -> int:
     return 0
 
 
-def _incomplete(recording: Recording, checks: Sequence[Check], run: _Execution) -> InputError:
+def _incomplete(recording: RecordedBlock, checks: Sequence[Check], run: _Execution) -> InputError:
     """py-evm's own run contradicts the header: say where, and which accounts may be lacking."""
     wrong = "; ".join(f"{check.name} {check.detail}" for check in checks if check.equal is False)
     known = recording.traces[0]
@@ -406,7 +406,7 @@ def _incomplete(recording: Recording, checks: Sequence[Check], run: _Execution) 
     absent.sort(key=lambda address: (address not in called, address))
     if not absent:
         return InputError(recording.source, "", f"py-evm does not reproduce the header: {wrong}")
-    shown = ", ".join("0x" + address.hex() for address in absent[:5])
+    shown = ", ".join(map(to_hex, absent[:5]))
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
     return InputError(
         recording.prestate_source,

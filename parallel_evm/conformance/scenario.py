@@ -7,7 +7,6 @@ stays valid when some of them are taken out. Nothing here executes anything.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,16 +27,16 @@ from eth.vm.forks.prague.constants import (
 )
 from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey
 from eth_typing import Address
 from rlp.codec import encode
 
 from parallel_evm.conformance.compose import Setting
 from parallel_evm.conformance.programs import Programs, Rules
-from parallel_evm.conformance.recording import FORKS
 from parallel_evm.conformance.themes import THEMES, Cast, create_address
-from parallel_evm.workloads.artifacts import ARTIFACTS
+from parallel_evm.forks import VM_CLASSES, since
+from parallel_evm.workloads import artifacts
+from parallel_evm.workloads.artifacts import Artifact
 
 SENDERS = 6
 CONTRACTS = 9
@@ -162,7 +161,7 @@ class _Generator:
             state[address] = _account(part.balance, part.nonce, part.code, dict(part.storage))
         if chance.random() < 0.3:
             state[STRANGERS[0]] = _account(chance.choice((1, 10**18)))
-        if self.fork == "prague" and chance.random() < 0.3:
+        if self.fork in since("prague") and chance.random() < 0.3:
             code = b"\xef\x01\x00" + chance.choice(PLACES)
             state[EOAS[-1]] = _account(10**20, code=code)
         if chance.random() < 0.5:
@@ -173,7 +172,7 @@ class _Generator:
         chance = self.chance
         real = _real_contracts()
         if real and chance.random() < 0.2:
-            code = chance.choice(list(real.values())).code
+            code = chance.choice(real).code
             if chance.random() < 0.5:
                 code = self._mutated(code)
         else:
@@ -253,16 +252,15 @@ class _Generator:
         real = _real_contracts()
         selector = b""
         if real and chance.random() < 0.3:
-            selector = chance.choice(chance.choice(list(real.values())).selectors)
+            selector = chance.choice(list(chance.choice(real).functions.values())).selector
         return selector + b"".join(word.to_bytes(32, "big") for word in words)
 
     def _typed(self, draft: Draft) -> Draft:
         """Give the draft one of the fork's transaction types, and what goes with it."""
         chance = self.chance
-        order = list(FORKS)
         possible = [0]
         for fork, type_id in (("berlin", 1), ("london", 2), ("cancun", 3), ("prague", 4)):
-            if order.index(self.fork) >= order.index(fork) and (draft.to or type_id < 3):
+            if self.fork in since(fork) and (draft.to or type_id < 3):
                 possible.append(type_id)
         type_id = chance.choice(possible)
         draft = replace(draft, type_id=type_id)
@@ -334,8 +332,7 @@ class _Generator:
         return theme(self.chance, rules, self.chance.sample(PLACES, len(PLACES)))
 
     def _withdrawals(self) -> tuple[Any, ...]:
-        order = list(FORKS)
-        if order.index(self.fork) < order.index("shanghai") or self.chance.random() < 0.5:
+        if self.fork not in since("shanghai") or self.chance.random() < 0.5:
             return ()
         addresses = self.chance.sample((*EOAS, *PLACES, *STRANGERS), 2)
         return tuple(
@@ -353,9 +350,9 @@ _DEPOSIT_CODE = b"\x7f" + DEPOSIT_EVENT_SIGNATURE_HASH + bytes.fromhex("61024060
 def _system_contracts(fork: str) -> AccountState:
     """The contracts that a fork's rules write to, call, or listen to around the transactions."""
     state: AccountState = {}
-    if fork in ("cancun", "prague"):
+    if fork in since("cancun"):
         state[Address(BEACON_ROOTS_ADDRESS)] = _account(0, 1, BEACON_ROOTS_CONTRACT_CODE)
-    if fork == "prague":
+    if fork in since("prague"):
         state[HISTORY_STORAGE_ADDRESS] = _account(0, 1, HISTORY_STORAGE_CONTRACT_CODE)
         state[WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
         state[CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS] = _account(0, 1, _COUNTING_CODE)
@@ -363,34 +360,14 @@ def _system_contracts(fork: str) -> AccountState:
     return state
 
 
-@dataclass(frozen=True)
-class _RealContract:
-    """What a compiled contract is to the fuzzer: code, and how its functions are called."""
-
-    code: bytes
-    selectors: tuple[bytes, ...]
-
-
 @cache
-def _real_contracts() -> Mapping[str, _RealContract]:
+def _real_contracts() -> tuple[Artifact, ...]:
     """The contracts of the workloads; none where the package was installed without them."""
-    found: dict[str, _RealContract] = {}
-    for path in sorted(ARTIFACTS.glob("*.json")):
-        content = json.loads(path.read_text())
-        signatures = [
-            f"{entry['name']}({','.join(argument['type'] for argument in entry['inputs'])})"
-            for entry in content["abi"]
-            if entry["type"] == "function"
-        ]
-        found[path.stem] = _RealContract(
-            bytes.fromhex(content["deployedBytecode"].removeprefix("0x")),
-            tuple(keccak(signature.encode())[:4] for signature in signatures) or (bytes(4),),
-        )
-    return found
+    return tuple(map(artifacts.load, artifacts.names()))
 
 
 def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTransactionAPI:
-    builder: Any = FORKS[setting.fork].get_transaction_builder()
+    builder: Any = VM_CLASSES[setting.fork].get_transaction_builder()
     nonce = max(nonces[draft.sender] + draft.nonce_offset, 0)
     nonces[draft.sender] += 1
     fields: dict[str, Any] = {
@@ -416,8 +393,7 @@ def _signed(draft: Draft, setting: Setting, nonces: Counter[int]) -> SignedTrans
             _authorised(delegation, nonces) for delegation in draft.delegations
         ]
     unsigned = getattr(builder, _MAKERS[draft.type_id])(**fields)
-    order = list(FORKS)
-    if draft.type_id == 0 and order.index(setting.fork) >= order.index("spurious-dragon"):
+    if draft.type_id == 0 and setting.fork in since("spurious-dragon"):
         signed = unsigned.as_signed_transaction(KEYS[draft.sender], chain_id=setting.chain_id)
     else:
         signed = unsigned.as_signed_transaction(KEYS[draft.sender])

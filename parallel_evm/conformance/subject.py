@@ -1,4 +1,4 @@
-"""What is held against stock py-evm: a way of making VM classes, and an account of what it did.
+"""What is held against stock py-evm: a way of making VM classes, and a tally of what it did.
 
 `Stock` is py-evm itself, unchanged. The parallel subject wraps `parallelize`; everything else in
 this room sees only the `Subject` interface and never imports the executor.
@@ -14,8 +14,8 @@ from eth.abc import VirtualMachineAPI
 
 
 @dataclass(frozen=True)
-class Account:
-    """What a subject did in the blocks it was given since it was last asked.
+class Tally:
+    """Counts of what a subject did in the blocks it was given.
 
     `parallel` counts blocks whose transactions went down the parallel path; `fallbacks` counts the
     blocks that did not, by the reason the executor gave.
@@ -26,11 +26,11 @@ class Account:
     re_executions: int = 0
     fallbacks: Mapping[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: Account) -> Account:
+    def __add__(self, other: Tally) -> Tally:
         reasons = {**self.fallbacks}
         for reason, count in other.fallbacks.items():
             reasons[reason] = reasons.get(reason, 0) + count
-        return Account(
+        return Tally(
             self.blocks + other.blocks,
             self.parallel + other.parallel,
             self.re_executions + other.re_executions,
@@ -55,8 +55,8 @@ class Subject(Protocol):
     def transform(self, vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
         """The VM class to run in the place of `vm_class`."""
 
-    def account(self) -> Account:
-        """What was done since the last call."""
+    def take_tally(self) -> Tally:
+        """What was done since the last call; the next tally begins at zero."""
 
     def renew(self) -> None:
         """Forget what was learned from blocks; workers may stay."""
@@ -74,8 +74,8 @@ class Stock:
     def transform(self, vm_class: type[VirtualMachineAPI]) -> type[VirtualMachineAPI]:
         return vm_class
 
-    def account(self) -> Account:
-        return Account()
+    def take_tally(self) -> Tally:
+        return Tally()
 
     def renew(self) -> None:
         pass

@@ -12,11 +12,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eth_hash.auto import keccak
 from eth_typing import Address
 from rlp.codec import encode
 
 from parallel_evm.conformance.programs import Rules, push, push_address, returning
+from parallel_evm.hashing import keccak
 
 
 @dataclass(frozen=True)

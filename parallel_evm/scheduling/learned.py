@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from eth_utils.hexadecimal import encode_hex
+
 from parallel_evm.inputs import Node
 from parallel_evm.scheduling.expressions import (
     Access,
@@ -56,19 +58,15 @@ def to_json(forecaster: Forecaster) -> dict[str, Any]:
             code_hash = code_of.get((address, selector))
             said.append(
                 {
-                    "selector": _hex(selector),
+                    "selector": encode_hex(selector),
                     "gas": template.gas,
                     "surprises": template.surprises,
-                    "code_hash": None if code_hash is None else _hex(code_hash),
+                    "code_hash": None if code_hash is None else encode_hex(code_hash),
                     "accesses": [_known(known) for known in template.known()],
                 }
             )
-        contracts.append({"address": _hex(address), "functions": said})
+        contracts.append({"address": encode_hex(address), "functions": said})
     return {"forecasts": FORMAT, "contracts": contracts}
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
 
 
 def _known(known: Known) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def _known(known: Known) -> dict[str, Any]:
         "writes": known.writes,
         "counts": known.counts,
         "confirmed": known.confirmed,
-        "context": [_hex(word) for word in sorted(known.context)],
+        "context": [encode_hex(word) for word in sorted(known.context)],
     }
 
 

@@ -20,11 +20,10 @@ from eth_utils.abi import (
     get_abi_input_types,
     get_abi_output_types,
 )
-
-import parallel_evm
+from eth_utils.hexadecimal import decode_hex
 
 # The artifacts lie beside the package, both in a checkout and where it was installed from one.
-ARTIFACTS = Path(parallel_evm.__file__).resolve().parents[1] / "fixtures" / "artifacts"
+ARTIFACTS = Path(__file__).resolve().parents[2] / "fixtures" / "artifacts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,13 @@ class Artifact:
     """One compiled contract.
 
     `storage` is the compiler's `storageLayout` (Solidity documentation, "Layout of State
-    Variables in Storage"): what insight needs to name a slot after its variable.
+    Variables in Storage"): which variable has which slot.
     """
 
     name: str
     creation_code: bytes
+    code: bytes
+    """As it is deployed; what the constructor fills in is zero."""
     constructor_inputs: tuple[str, ...]
     functions: Mapping[str, Function]
     storage: Mapping[str, Any]
@@ -71,6 +72,11 @@ class Artifact:
         raise KeyError(f"{self.name} has no state variable {label!r}")
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all compiled contracts: none where they were not installed."""
+    return tuple(path.stem for path in sorted(ARTIFACTS.glob("*.json")))
+
+
 @cache
 def load(name: str) -> Artifact:
     """Read the artifact of the contract `name`.
@@ -87,7 +93,8 @@ def load(name: str) -> Artifact:
     constructor = next((e for e in content["abi"] if e["type"] == "constructor"), None)
     return Artifact(
         name=name,
-        creation_code=bytes.fromhex(content["bytecode"].removeprefix("0x")),
+        creation_code=decode_hex(content["bytecode"]),
+        code=decode_hex(content["deployedBytecode"]),
         constructor_inputs=tuple(get_abi_input_types(constructor)) if constructor else (),
         functions={
             entry["name"]: Function(

@@ -15,6 +15,7 @@ from eth_typing import Address
 from parallel_evm.hashing import keccak
 from parallel_evm.workloads.accounts import Account
 from parallel_evm.workloads.forks import CHAIN_ID
+from parallel_evm.workloads.places import visits
 from parallel_evm.workloads.tokens import RICHES, UNIT, furnish, stablecoin
 from parallel_evm.workloads.world import Call, Contract, Scenario, World
 
@@ -86,10 +87,4 @@ def bridge(world: World, bridges: int = 8) -> Scenario:
     places = [
         _Bridge(world, str(number), users) for number, users in enumerate(world.settle(bridges))
     ]
-    return _calls(world, hot, places)
-
-
-def _calls(world: World, hot: _Bridge, places: Sequence[_Bridge]) -> Scenario:
-    while True:
-        who = world.someone()
-        yield (hot if world.is_hot() else world.home(who, places)).call(who)
+    return visits(world, hot, places)

@@ -1,7 +1,7 @@
 """The table of all workloads, and `build`, which makes one.
 
-Responsible for: names, descriptions, checking parameters, and the order of events: prepare the
-world, let the scenario speak, sign.
+Responsible for: names, checking parameters, and the order of events: prepare the world, let the
+scenario speak, sign.
 Talks to: the scenarios, one module for each protocol.
 Never: knows how a protocol is prepared or called.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from eth.abc import SignedTransactionAPI
 
+from parallel_evm.forks import FORKS, since
 from parallel_evm.workloads import forks
 from parallel_evm.workloads.airdrop import airdrop
 from parallel_evm.workloads.amm import hot_pool, swaps
@@ -29,8 +30,7 @@ from parallel_evm.workloads.transfers import transfers
 from parallel_evm.workloads.workload import Workload
 from parallel_evm.workloads.world import Scenario, World
 
-_ANY_FORK = forks.FORKS
-_SOLIDITY_FORKS = forks.since("london")  # what the contracts are compiled for
+_SOLIDITY_FORKS = since("london")  # what the contracts are compiled for
 
 _GAS_LIMIT = 10**9
 _GAS_PER_TRANSACTION = 10**6  # more than any call here asks for
@@ -38,24 +38,23 @@ _GAS_PER_TRANSACTION = 10**6  # more than any call here asks for
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    description: str
     scenario: Callable[[World], Scenario]
     forks: tuple[str, ...] = _SOLIDITY_FORKS
 
 
 _CATALOGUE: Mapping[str, _Entry] = MappingProxyType(
     {
-        "transfers": _Entry("plain transfers of ether", transfers, _ANY_FORK),
-        "erc20": _Entry("transfers and approvals of one stablecoin", erc20),
-        "swaps": _Entry("swaps and liquidity in many pools, each with its own traders", swaps),
-        "hot-pool": _Entry("swaps in one pool: the worst case", hot_pool),
-        "lending": _Entry("supply, borrow, repay, withdraw, liquidate, move prices", lending),
-        "insurance": _Entry("capital, policies, claims and their assessment", insurance),
-        "bridge": _Entry("tokens that leave, and arrive with validators' signatures", bridge),
-        "escrow": _Entry("trade in tokenised assets, and their dividends", escrow),
-        "governance": _Entry("delegate, propose, vote, queue, execute, cancel", governance),
-        "airdrop": _Entry("payments of many to many, in tokens and in ether", airdrop),
-        "mixed": _Entry("a DeFi day: all the others at once", mixed),
+        "transfers": _Entry(transfers, FORKS),  # plain transfers of ether
+        "erc20": _Entry(erc20),  # transfers and approvals of one stablecoin
+        "swaps": _Entry(swaps),  # swaps and liquidity in many pools, each with its own traders
+        "hot-pool": _Entry(hot_pool),  # swaps in one pool: the worst case
+        "lending": _Entry(lending),  # supply, borrow, repay, withdraw, liquidate, move prices
+        "insurance": _Entry(insurance),  # capital, policies, claims and their assessment
+        "bridge": _Entry(bridge),  # tokens that leave, and arrive with validators' signatures
+        "escrow": _Entry(escrow),  # trade in tokenised assets, and their dividends
+        "governance": _Entry(governance),  # delegate, propose, vote, queue, execute, cancel
+        "airdrop": _Entry(airdrop),  # payments of many to many, in tokens and in ether
+        "mixed": _Entry(mixed),  # a DeFi day: all the others at once
     }
 )
 
@@ -107,7 +106,6 @@ def build(
     database = world.finish()
     return Workload(
         name=workload,
-        description=entry.description,
         fork=fork,
         accounts=accounts,
         hot_ratio=hot_ratio,

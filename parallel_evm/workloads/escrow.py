@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from eth_typing import Address
 
 from parallel_evm.workloads.accounts import Account
+from parallel_evm.workloads.places import ask, visits
 from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin
-from parallel_evm.workloads.world import Call, Contract, Scenario, World
+from parallel_evm.workloads.world import Call, Scenario, World
 
 _NEVER = 2**64 - 1
 
@@ -28,6 +30,7 @@ _GAS = {
     "payDividend": 130_000,
     "collectDividend": 150_000,
 }
+_ask = partial(ask, _GAS)
 
 
 @dataclass(slots=True)
@@ -70,10 +73,10 @@ class _Desk:
             return self._pay_dividend(who)
         if kind < 0.15 and self._collected.get(who.address, 0) < self._dividends:
             self._collected[who.address] = self._dividends
-            return self._ask(who, self._asset, "collectDividend")
+            return _ask(who, self._asset, "collectDividend")
         if kind < 0.25:
             amount = self._world.random.randint(1, 100 * UNIT)
-            return self._ask(who, self._asset, "transfer", self._partner(who), amount)
+            return _ask(who, self._asset, "transfer", self._partner(who), amount)
         if kind < 0.8 and self._deals:
             return self._go_on(self._world.random.choice(self._deals))
         return self._open(who)
@@ -84,14 +87,14 @@ class _Desk:
     def _pay_dividend(self, who: Account) -> Call:
         self._dividends += 1
         amount = self._world.random.randint(UNIT, 1000 * UNIT)
-        return self._ask(who, self._asset, "payDividend", amount)
+        return _ask(who, self._asset, "payDividend", amount)
 
     def _open(self, who: Account) -> Call:
         chance, buyer = self._world.random, self._partner(who)
         self._opened += 1
         self._deals.append(_Deal(self._opened, who, buyer))
         amount, price = chance.randint(1, 100 * UNIT), chance.randint(1, 1000 * UNIT)
-        return self._ask(
+        return _ask(
             who,
             self._escrow,
             "open",
@@ -124,12 +127,7 @@ class _Desk:
             self._deals.remove(deal)
         else:
             deal.state = state
-        return self._ask(who, self._escrow, function, *arguments)
-
-    def _ask(
-        self, who: Account, contract: Contract, function: str, *arguments: Account | Contract | int
-    ) -> Call:
-        return Call(who, contract.address, _GAS[function], contract.data(function, *arguments))
+        return _ask(who, self._escrow, function, *arguments)
 
 
 def escrow(world: World, desks: int = 8) -> Scenario:
@@ -138,10 +136,4 @@ def escrow(world: World, desks: int = 8) -> Scenario:
     places = [
         _Desk(world, f"RWA{number}", traders) for number, traders in enumerate(world.settle(desks))
     ]
-    return _calls(world, hot, places)
-
-
-def _calls(world: World, hot: _Desk, places: Sequence[_Desk]) -> Scenario:
-    while True:
-        who = world.someone()
-        yield (hot if world.is_hot() else world.home(who, places)).call(who)
+    return visits(world, hot, places)

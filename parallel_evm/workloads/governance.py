@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from eth_typing import Address
 
 from parallel_evm.workloads.accounts import Account
+from parallel_evm.workloads.places import ask, visits
 from parallel_evm.workloads.tokens import UNIT
-from parallel_evm.workloads.world import Call, Contract, Scenario, World
+from parallel_evm.workloads.world import Call, Scenario, World
 
 _PERIOD = 3  # blocks in which one can vote, beginning with the one after the proposal
 _THRESHOLD = 1000 * UNIT
@@ -39,6 +41,7 @@ _GAS = {
     "delegate": 165_000,
     "transfer": 190_000,
 }
+_ask = partial(ask, _GAS)
 _AGAINST, _FOR, _ABSTAIN = 0, 1, 2
 
 
@@ -122,9 +125,9 @@ class _Organisation:
             return self._finish(proposal.proposer, "cancel", proposal)
         elif kind < 0.85 and who not in self._council:
             to = chance.choice((who, *world.neighbours(who)))
-            return self._ask(who, self._token, "delegate", to)
+            return _ask(who, self._token, "delegate", to)
         to = chance.choice((self._founder, *world.neighbours(who)))
-        return self._ask(who, self._token, "transfer", to, chance.randint(1, 100 * UNIT))
+        return _ask(who, self._token, "transfer", to, chance.randint(1, 100 * UNIT))
 
     def _has_future(self, proposal: _Proposal, now: int) -> bool:
         return proposal.is_carried or now <= proposal.made_in + _PERIOD
@@ -135,7 +138,7 @@ class _Organisation:
         self._proposals.append(_Proposal(self._proposed, proposer, now))
         recipient, amount = self._world.someone(), self._world.random.randint(1, 100 * UNIT)
         calls = [self._token.data("mint", recipient, amount)]
-        return self._ask(
+        return _ask(
             proposer,
             self._governor,
             "propose",
@@ -152,18 +155,15 @@ class _Organisation:
             support = _FOR
         else:
             support = self._world.random.choice((_AGAINST, _FOR, _FOR, _ABSTAIN))
-        return self._ask(voter, self._governor, "castVote", proposal.number, support)
+        return _ask(voter, self._governor, "castVote", proposal.number, support)
 
     def _queue(self, who: Account, proposal: _Proposal, now: int) -> Call:
         proposal.queued_in = now
-        return self._ask(who, self._governor, "queue", proposal.number)
+        return _ask(who, self._governor, "queue", proposal.number)
 
     def _finish(self, who: Account, function: str, proposal: _Proposal) -> Call:
         self._proposals.remove(proposal)
-        return self._ask(who, self._governor, function, proposal.number)
-
-    def _ask(self, who: Account, contract: Contract, function: str, *arguments: object) -> Call:
-        return Call(who, contract.address, _GAS[function], contract.data(function, *arguments))
+        return _ask(who, self._governor, function, proposal.number)
 
 
 def governance(world: World, organisations: int = 6) -> Scenario:
@@ -175,10 +175,4 @@ def governance(world: World, organisations: int = 6) -> Scenario:
     ]
     for number in range(1, _SCHEDULED_BLOCKS + 1):
         world.schedule(call for place in (hot, *places) for call in place.scheduled(number))
-    return _calls(world, hot, places)
-
-
-def _calls(world: World, hot: _Organisation, places: Sequence[_Organisation]) -> Scenario:
-    while True:
-        who = world.someone()
-        yield (hot if world.is_hot() else world.home(who, places)).call(who)
+    return visits(world, hot, places)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from eth_typing import Address
 
 from parallel_evm.workloads.accounts import Account
+from parallel_evm.workloads.places import ask, visits
 from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin
 from parallel_evm.workloads.world import FOREVER, Call, Scenario, World
 
@@ -32,6 +34,7 @@ _GAS = {
     "assess": 120_000,
     "payClaim": 150_000,
 }
+_ask = partial(ask, _GAS)
 
 
 @dataclass(slots=True)
@@ -118,12 +121,12 @@ class _Pool:
         amount = self._world.random.randint(UNIT, 1000 * UNIT)
         # Premiums make a share worth a little more than what was paid in, never twice as much.
         self._shares[who.address] += amount // 2
-        return self._ask(who, "deposit", amount)
+        return _ask(who, self.contract, "deposit", amount)
 
     def _withdraw(self, who: Account) -> Call:
         amount = self._world.random.randint(1, self._shares[who.address])
         self._shares[who.address] -= amount
-        return self._ask(who, "withdraw", amount)
+        return _ask(who, self.contract, "withdraw", amount)
 
     def _buy(self, who: Account, *, for_a_second: bool) -> Call:
         """Insure something for a year, or for a second: in the next block that has ended."""
@@ -131,11 +134,11 @@ class _Pool:
         self._sold += 1
         ends_after = self._world.block_number if for_a_second else None
         self._policies.append(_Policy(self._sold, who, cover, ends_after))
-        return self._ask(who, "buyPolicy", cover, 1 if for_a_second else _YEAR, FOREVER)
+        return _ask(who, self.contract, "buyPolicy", cover, 1 if for_a_second else _YEAR, FOREVER)
 
     def _end(self, who: Account, policy: _Policy) -> Call:
         self._policies.remove(policy)
-        return self._ask(who, "endPolicy", policy.number)
+        return _ask(who, self.contract, "endPolicy", policy.number)
 
     def _file(self, who: Account, policy: _Policy) -> Call:
         amount = self._world.random.randint(1, policy.cover)
@@ -143,7 +146,7 @@ class _Pool:
         policy.has_claim = True
         self._claims.append(_Claim(self._filed, policy, amount, list(self._assessors)))
         evidence = self._world.random.randbytes(32)
-        return self._ask(who, "fileClaim", policy.number, amount, evidence)
+        return _ask(who, self.contract, "fileClaim", policy.number, amount, evidence)
 
     def _assess(self, claim: _Claim) -> Call:
         assessor = self._world.random.choice(claim.waiting)
@@ -153,17 +156,13 @@ class _Pool:
         if claim.decision is False:
             claim.policy.has_claim = False
             self._claims.remove(claim)
-        return self._ask(assessor, "assess", claim.number, vote)
+        return _ask(assessor, self.contract, "assess", claim.number, vote)
 
     def _pay(self, who: Account, claim: _Claim) -> Call:
         self._claims.remove(claim)
         claim.policy.has_claim = False
         claim.policy.cover -= claim.amount
-        return self._ask(who, "payClaim", claim.number)
-
-    def _ask(self, who: Account, function: str, *arguments: int | bytes) -> Call:
-        data = self.contract.data(function, *arguments)
-        return Call(who, self.contract.address, _GAS[function], data)
+        return _ask(who, self.contract, "payClaim", claim.number)
 
 
 def insurance(world: World, pools: int = 8) -> Scenario:
@@ -173,10 +172,4 @@ def insurance(world: World, pools: int = 8) -> Scenario:
     places = [
         _Pool(world, str(number), members) for number, members in enumerate(world.settle(pools))
     ]
-    return _calls(world, hot, places)
-
-
-def _calls(world: World, hot: _Pool, places: Sequence[_Pool]) -> Scenario:
-    while True:
-        who = world.someone()
-        yield (hot if world.is_hot() else world.home(who, places)).call(who)
+    return visits(world, hot, places)

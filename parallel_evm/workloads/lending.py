@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from eth_typing import Address
 
 from parallel_evm.workloads.accounts import Account
+from parallel_evm.workloads.places import ask, visits
 from parallel_evm.workloads.tokens import UNIT, furnish, stablecoin, wrapped_ether
 from parallel_evm.workloads.world import FOREVER, Call, Contract, Scenario, World
 
@@ -29,17 +31,22 @@ _GAS = {
     "liquidate": 400_000,
     "setPrice": 60_000,
 }
+_ask = partial(ask, _GAS)
 
 
 @dataclass(slots=True)
 class _Couple:
     """An asset that is supplied and one that is borrowed against it, and who has done so."""
 
+    bank: _Lending
     collateral: Contract
     debt: Contract
     distressed: Account
     supplied: defaultdict[Address, int] = field(default_factory=lambda: defaultdict(int))
     borrowed: defaultdict[Address, int] = field(default_factory=lambda: defaultdict(int))
+
+    def call(self, who: Account) -> Call:
+        return self.bank.call(who, self)
 
 
 class _Lending:
@@ -64,7 +71,7 @@ class _Lending:
         # The debt becomes dearer by a fifth: 70% of the collateral's worth is 84% of it now.
         world.send(self.oracle, "setPrice", debt, UNIT * 12 // 10)
 
-        couple = _Couple(collateral, debt, distressed)
+        couple = _Couple(self, collateral, debt, distressed)
         for user in users[:first]:
             couple.supplied[user.address], couple.borrowed[user.address] = 1000 * UNIT, 100 * UNIT
             world.send(market, "supply", collateral, 1000 * UNIT, sender=user)
@@ -81,47 +88,48 @@ class _Lending:
         kind = chance.random()
         if kind < 0.03:
             price = UNIT + chance.randint(0, UNIT // 100)
-            data = self.oracle.data("setPrice", couple.collateral, price)
-            return Call(self._world.operator, self.oracle.address, _GAS["setPrice"], data)
+            return _ask(self._world.operator, self.oracle, "setPrice", couple.collateral, price)
         if kind < 0.13:
             amount = chance.randint(UNIT, 100 * UNIT)
-            return self._ask(
-                who, "liquidate", couple.distressed, couple.debt, amount, couple.collateral
+            return _ask(
+                who,
+                self.market,
+                "liquidate",
+                couple.distressed,
+                couple.debt,
+                amount,
+                couple.collateral,
             )
         if kind < 0.38 and to_borrow > UNIT:
             amount = chance.randint(UNIT // 2, to_borrow)
             couple.borrowed[who.address] += amount
-            return self._ask(who, "borrow", couple.debt, amount)
+            return _ask(who, self.market, "borrow", couple.debt, amount)
         if kind < 0.62 and borrowed:
             return self._repay(who, couple)
         if kind < 0.78 and to_withdraw > UNIT:
             return self._withdraw(who, couple, to_withdraw)
         amount = chance.randint(UNIT, 1000 * UNIT)
         couple.supplied[who.address] += amount
-        return self._ask(who, "supply", couple.collateral, amount)
+        return _ask(who, self.market, "supply", couple.collateral, amount)
 
     def _repay(self, who: Account, couple: _Couple) -> Call:
         """Repay a part of what one owes, or all of it with the interest."""
         borrowed = couple.borrowed[who.address]
         if self._world.random.random() < 0.3:
             couple.borrowed[who.address] = 0
-            return self._ask(who, "repay", couple.debt, FOREVER, who)
+            return _ask(who, self.market, "repay", couple.debt, FOREVER, who)
         amount = self._world.random.randint(1 + borrowed // 10, 1 + borrowed // 2)
         couple.borrowed[who.address] -= amount
-        return self._ask(who, "repay", couple.debt, amount, who)
+        return _ask(who, self.market, "repay", couple.debt, amount, who)
 
     def _withdraw(self, who: Account, couple: _Couple, most: int) -> Call:
         """Withdraw a part, or everything if nothing is owed."""
         if not couple.borrowed[who.address] and self._world.random.random() < 0.2:
             couple.supplied[who.address] = 0
-            return self._ask(who, "withdraw", couple.collateral, FOREVER)
+            return _ask(who, self.market, "withdraw", couple.collateral, FOREVER)
         amount = self._world.random.randint(1, most)
         couple.supplied[who.address] -= amount
-        return self._ask(who, "withdraw", couple.collateral, amount)
-
-    def _ask(self, who: Account, function: str, *arguments: Account | Contract | int) -> Call:
-        data = self.market.data(function, *arguments)
-        return Call(who, self.market.address, _GAS[function], data)
+        return _ask(who, self.market, "withdraw", couple.collateral, amount)
 
 
 def lending(world: World, couples: int = 8) -> Scenario:
@@ -137,10 +145,4 @@ def lending(world: World, couples: int = 8) -> Scenario:
         )
         for number, users in enumerate(homes)
     ]
-    return _calls(world, bank, hot, places)
-
-
-def _calls(world: World, bank: _Lending, hot: _Couple, places: Sequence[_Couple]) -> Scenario:
-    while True:
-        who = world.someone()
-        yield bank.call(who, hot if world.is_hot() else world.home(who, places))
+    return visits(world, hot, places)

@@ -26,7 +26,6 @@ class Workload:
     """
 
     name: str
-    description: str
     fork: str
     accounts: int
     """How many accounts send the transactions."""

@@ -8,7 +8,7 @@ from parallel_evm.bench import blocks as bench
 
 
 def test_every_side_imports_the_block_that_stock_py_evm_built() -> None:
-    found = bench.measure("transfers", workers=[1], transactions=8, blocks=2)
+    found = bench.measure(bench.prepare("transfers", transactions=8, blocks=2), workers=[1])
     (side,) = found.sides
     assert (side.workers, side.backend) == (1, "serial")
     assert side.warm_ms > 0
@@ -23,5 +23,6 @@ def test_a_block_with_another_hash_is_no_measurement(monkeypatch: pytest.MonkeyP
         return [(encoded, bytes(32)) for encoded, _ in build(workload, progress)]
 
     monkeypatch.setattr(bench, "_built_blocks", forged)
+    workload = bench.prepare("transfers", transactions=4, blocks=1)
     with pytest.raises(bench.BlocksDiffer, match="block 1"):
-        bench.measure("transfers", workers=[1], transactions=4, blocks=1)
+        bench.measure(workload, workers=[1])

@@ -12,7 +12,7 @@ from eth_utils.address import to_canonical_address
 
 from parallel_evm import workloads
 from parallel_evm.bench import peers
-from parallel_evm.bench.blocks import BlocksDiffer
+from parallel_evm.bench.blocks import BlocksDiffer, prepare
 from parallel_evm.bench.peers import PeerUnusable, find_anvil, measure_anvil
 
 BINARY = Path("anvil")
@@ -94,7 +94,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Node]]:
 
 def test_the_node_gets_contracts_and_state_and_equal_results_pass(node: Any) -> None:
     started = node("hot-pool")
-    found = measure_anvil(BINARY, "hot-pool", transactions=6, blocks=1)
+    found = measure_anvil(BINARY, prepare("hot-pool", transactions=6, blocks=1))
     assert (found.name, found.version) == ("anvil", "fake/v1")
     assert found.warm_ms > 0 and found.cold_ms > 0
     methods = [method for method, _ in started[0].given]
@@ -125,8 +125,9 @@ SPOILT: dict[str, Change] = {
 @pytest.mark.parametrize("what", SPOILT)
 def test_another_result_is_no_measurement(node: Any, what: str) -> None:
     node("erc20", SPOILT[what])
+    workload = prepare("erc20", transactions=6, blocks=1)
     with pytest.raises(BlocksDiffer, match=what):
-        measure_anvil(BINARY, "erc20", transactions=6, blocks=1)
+        measure_anvil(BINARY, workload)
 
 
 def test_anvil_is_found_where_npm_puts_it_and_on_the_path(
@@ -149,8 +150,9 @@ def test_an_anvil_that_ends_at_once_says_why(tmp_path: Path) -> None:
     binary = tmp_path / "anvil"
     binary.write_text("#!/bin/sh\necho no such option >&2\nexit 3\n")
     binary.chmod(0o755)
+    workload = prepare("transfers", transactions=2, blocks=1)
     with pytest.raises(PeerUnusable, match="ended with 3: no such option"):
-        measure_anvil(binary, "transfers", transactions=2, blocks=1)
+        measure_anvil(binary, workload)
 
 
 @pytest.mark.slow
@@ -160,4 +162,4 @@ def test_anvil_itself_agrees(name: str) -> None:
         binary = find_anvil()
     except PeerUnusable as problem:
         pytest.skip(str(problem))
-    assert measure_anvil(binary, name, transactions=20, blocks=1).warm_ms > 0
+    assert measure_anvil(binary, prepare(name, transactions=20, blocks=1)).warm_ms > 0

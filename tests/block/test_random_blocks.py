@@ -15,7 +15,8 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from parallel_evm import BlockReport
-from parallel_evm.workloads.forks import fork, since
+from parallel_evm.forks import since
+from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     CHILDREN,
     CONTRACTS,

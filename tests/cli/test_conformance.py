@@ -8,10 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +329,7 @@ def test_names_that_no_terminal_can_show(chain: Any, write: Write) -> None:
 
 
 @pytest.fixture
-def node() -> Iterator[str]:
+def node(serve_json: Any) -> str:
     """A node on loopback that serves what anvil served for its block 6."""
 
     def answer(method: str, params: list[Any]) -> Any:
@@ -343,23 +341,12 @@ def node() -> Iterator[str]:
         found = hashes.get(str(int(params[0], 16)))
         return found and {"hash": found}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            result = answer(asked["method"], asked["params"])
-            body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def respond(asked: Any) -> bytes:
+        result = answer(asked["method"], asked["params"])
+        return json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    url: str = serve_json(respond)
+    return url
 
 
 def test_a_block_is_fetched_replayed_and_kept(node: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from eth_keys.datatypes import PrivateKey
 from eth_typing import Address
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recording import FORKS
+from parallel_evm.forks import VM_CLASSES
 
 KEYS = [PrivateKey(bytes([index]) * 32) for index in range(1, 6)]
 COUNTER = Address(b"\xcc" * 20)
@@ -92,7 +92,7 @@ def write_folder(tmp_path: Path, case: dict[str, Any]) -> Callable[..., Path]:
 
 def transfer(sender: int, to: Address, nonce: int, value: int = 10**15) -> Any:
     """A signed dynamic-fee transaction of one of KEYS."""
-    builder: Any = FORKS["cancun"].get_transaction_builder()
+    builder: Any = VM_CLASSES["cancun"].get_transaction_builder()
     unsigned = builder.new_unsigned_dynamic_fee_transaction(
         chain_id=1,
         nonce=nonce,

@@ -12,13 +12,9 @@ import pytest
 from eth.constants import BLANK_ROOT_HASH
 from eth.db.account import AccountDB
 
-from parallel_evm.conformance.blocktests import (
-    Conformance,
-    Discovery,
-    Verdict,
-    discover,
-    run_conformance,
-)
+from parallel_evm.conformance.blocktests.discovery import Discovery, discover
+from parallel_evm.conformance.blocktests.results import Conformance, Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.subject import Stock
 
@@ -50,10 +46,10 @@ def test_a_sample_equals_py_evm(corpora: Path, backend: str, workers: int, numbe
     assert _wrong(conformance) == []
     assert conformance.count(Verdict.PASSED) > 0.95 * number
 
-    account = conformance.account
-    assert set(account.fallbacks) <= SEQUENTIAL_BY_DEFINITION
-    assert account.parallel + sum(account.fallbacks.values()) == account.blocks
-    assert account.parallel > 0.8 * number, "the parallel path was taken"
+    tally = conformance.tally
+    assert set(tally.fallbacks) <= SEQUENTIAL_BY_DEFINITION
+    assert tally.parallel + sum(tally.fallbacks.values()) == tally.blocks
+    assert tally.parallel > 0.8 * number, "the parallel path was taken"
 
 
 @pytest.mark.conformance
@@ -64,8 +60,8 @@ def test_a_sample_one_transaction_at_a_time_equals_py_evm(corpora: Path) -> None
     conformance = run_conformance(discovery, subject)
     assert _wrong(conformance) == []
     assert conformance.count(Verdict.PASSED) > 190
-    assert conformance.account.parallel == 0
-    assert conformance.account.blocks > 190
+    assert conformance.tally.parallel == 0
+    assert conformance.tally.blocks > 190
 
 
 @pytest.mark.conformance

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from parallel_evm.conformance.fetch import fetch_block
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
 from parallel_evm.inputs import InputError
@@ -45,36 +43,20 @@ def without_tracing(method: str, params: list[Any]) -> Any:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Answer | bytes], str]]:
+def serve(serve_json: Any) -> Callable[[Answer | bytes], str]:
     """Start a JSON-RPC node on loopback that gives these answers; returns its URL."""
-    servers: list[ThreadingHTTPServer] = []
 
     def start(answer: Answer | bytes) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if isinstance(answer, bytes):
-                    body = answer
-                else:
-                    reply = answer(asked["method"], asked["params"])
-                    body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], **reply}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def respond(asked: Any) -> bytes:
+            if isinstance(answer, bytes):
+                return answer
+            reply = answer(asked["method"], asked["params"])
+            return json.dumps({"jsonrpc": "2.0", "id": asked["id"], **reply}).encode()
 
-            def log_message(self, *_: Any) -> None:
-                pass
+        url: str = serve_json(respond)
+        return url
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def test_a_fetched_block_can_be_replayed(serve: Any, tmp_path: Path) -> None:

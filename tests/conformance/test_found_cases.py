@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")

@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
-from parallel_evm.conformance.blocktests import Verdict, discover, run_conformance
+from parallel_evm.conformance.blocktests.discovery import discover
+from parallel_evm.conformance.blocktests.results import Verdict
+from parallel_evm.conformance.blocktests.run import run_conformance
 from parallel_evm.conformance.compose import compose
 from parallel_evm.conformance.fuzz import FuzzReport, run_fuzz, try_block, try_chain
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import FORKS, load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
-from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.conformance.subject import Stock, Tally
 from parallel_evm.fallback import ROOT_PER_TRANSACTION
+from parallel_evm.forks import FORKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode present")
 
@@ -89,8 +92,8 @@ class MisplacesWei:
 
         return WrongVM
 
-    def account(self) -> Account:
-        return Account()
+    def take_tally(self) -> Tally:
+        return Tally()
 
     def renew(self) -> None:
         pass
@@ -151,7 +154,7 @@ def test_the_executor_equals_py_evm_on_random_blocks(backend: str, workers: int)
     subject = Parallel(workers, backend)
     report = run_fuzz(subject, seconds=8, seed=100 + workers, max_findings=1)
     assert [finding.to_dict() for finding in report.findings] == []
-    assert report.account.parallel > 0.7 * report.account.blocks > 0
+    assert report.tally.parallel > 0.7 * report.tally.blocks > 0
 
 
 @pytest.mark.slow
@@ -162,6 +165,6 @@ def test_before_byzantium_it_equals_py_evm_too(monkeypatch: pytest.MonkeyPatch) 
     subject = Parallel(2, "auto")
     report = run_fuzz(subject, seconds=6, seed=104, max_findings=1)
     assert report.findings == []
-    assert report.account.parallel == 0
-    assert set(report.account.fallbacks) == {ROOT_PER_TRANSACTION}
+    assert report.tally.parallel == 0
+    assert set(report.tally.fallbacks) == {ROOT_PER_TRANSACTION}
     assert report.transactions > 50

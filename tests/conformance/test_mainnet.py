@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parallel_evm.conformance.parallel import Parallel
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Subject
 

@@ -17,7 +17,7 @@ from eth_typing import Address
 
 from parallel_evm.conformance.compose import Setting, compose
 from parallel_evm.conformance.prestate import merged
-from parallel_evm.conformance.recording import load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.subject import Stock
 from parallel_evm.inputs import InputError
@@ -145,11 +145,11 @@ _SENDER = "1a642f0e3c3af545e7acbd38b07251b3990914f1"
 def _call(fork: str, to: Address) -> Any:
     from eth_keys.datatypes import PrivateKey
 
-    from parallel_evm.conformance.recording import FORKS
+    from parallel_evm.forks import VM_CLASSES
 
     key = PrivateKey(b"\x01" * 32)
     assert key.public_key.to_canonical_address().hex() == _SENDER
-    builder: Any = FORKS[fork].get_transaction_builder()
+    builder: Any = VM_CLASSES[fork].get_transaction_builder()
     unsigned = builder.create_unsigned_transaction(
         nonce=0, gas_price=1, gas=200_000, to=to, value=0, data=b""
     )

@@ -13,9 +13,10 @@ from eth.exceptions import VMError
 from eth.typing import AccountState
 
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recording import FORKS, load
+from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import BlockReplay, Unusable, replay, run_replay
-from parallel_evm.conformance.subject import Account, Stock
+from parallel_evm.conformance.subject import Stock, Tally
+from parallel_evm.forks import VM_CLASSES
 from parallel_evm.inputs import InputError
 
 Case = dict[str, Any]
@@ -69,8 +70,8 @@ class Wrong:
 
         return WrongVM
 
-    def account(self) -> Account:
-        return Account()
+    def take_tally(self) -> Tally:
+        return Tally()
 
     def renew(self) -> None:
         pass
@@ -149,7 +150,7 @@ def refused(state: AccountState) -> Case:
     """The third transaction's nonce is too high."""
     from eth_keys.datatypes import PrivateKey
 
-    builder: Any = FORKS["cancun"].get_transaction_builder()
+    builder: Any = VM_CLASSES["cancun"].get_transaction_builder()
     transactions = [
         builder.create_unsigned_transaction(
             nonce=nonce, gas_price=100, gas=21_000, to=b"\x99" * 20, value=1, data=b""

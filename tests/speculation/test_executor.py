@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from rlp import encode
 
 from parallel_evm.conformance.scenario import scenario
+from parallel_evm.forks import FORKS, since
 from parallel_evm.hashing import keccak
 from parallel_evm.speculation.calls import message_of
 from parallel_evm.speculation.executor import Irregular, fork_of
@@ -39,7 +40,7 @@ from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import BALANCE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import EMPTY_CODE_HASH, Account, AccountSource
-from parallel_evm.workloads.forks import CHAIN_ID, FORKS, fork, since
+from parallel_evm.workloads.forks import CHAIN_ID, fork
 from tests.speculation.transactions import transactions
 from tests.strategies import (
     ETHER,

@@ -9,8 +9,9 @@ from eth.constants import SECPK1_N
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parallel_evm.forks import since
 from parallel_evm.speculation.senders import recover_encoded, recover_sender, remember_sender
-from parallel_evm.workloads.forks import fork, since
+from parallel_evm.workloads.forks import fork
 from tests.strategies import GHOST, KEYS, SENDERS, Act, Delegation, Pen, cold, open_chain, state_of
 
 RULES = fork("prague")

@@ -14,9 +14,9 @@ from parallel_evm import ParallelConfig, parallelize
 from parallel_evm.conformance.fuzz import try_block
 from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.scenario import scenario
+from parallel_evm.forks import since
 from parallel_evm.speculation.single import SingleState, natively
 from parallel_evm.workloads import Workload, build
-from parallel_evm.workloads.forks import since
 from tests.strategies import assemble, mostly_slow, outcome_of
 
 SERIAL = ParallelConfig(backend="serial", translation_cache=False)

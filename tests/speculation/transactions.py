@@ -7,7 +7,8 @@ from typing import Any
 from eth.vm.forks.prague.transactions import Authorization
 from hypothesis import strategies as st
 
-from parallel_evm.workloads.forks import FORKS, fork, since
+from parallel_evm.forks import FORKS, since
+from parallel_evm.workloads.forks import fork
 
 addresses = st.binary(min_size=20, max_size=20)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from eth.chains.base import MiningChain
 
+from parallel_evm.forks import FORKS, since
 from parallel_evm.workloads import Workload, artifacts, build, names
-from parallel_evm.workloads.forks import FORKS, fork, since
+from parallel_evm.workloads.forks import fork
 from tests.strategies import mostly_slow
 
 SMALL = {"transactions": 20, "accounts": 8}

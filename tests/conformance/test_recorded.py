@@ -11,13 +11,10 @@ import pytest
 from eth.typing import AccountState
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
+from parallel_evm.conformance.as_json import block_to_json, state_to_json
 from parallel_evm.conformance.compose import Setting, compose
-from parallel_evm.conformance.recording import (
-    FORKS,
-    block_to_json,
-    load,
-    state_to_json,
-)
+from parallel_evm.conformance.recorded import load
+from parallel_evm.forks import FORKS, VM_CLASSES, since
 from parallel_evm.inputs import InputError
 
 Case = dict[str, Any]
@@ -57,7 +54,7 @@ def test_every_type_of_transaction_of_a_fork_comes_back(
     fork: str, state: AccountState, write_case: Write
 ) -> None:
     transactions = _one_of_each_type(fork)
-    withdrawals = (Withdrawal(1, 2, b"\x77" * 20, 3),) if _after(fork, "shanghai") else ()
+    withdrawals = (Withdrawal(1, 2, b"\x77" * 20, 3),) if fork in since("shanghai") else ()
     case = compose(Setting(fork, withdrawals=withdrawals), state, transactions)  # type: ignore[arg-type]
     recording = load(write_case(case))
     assert recording.fork == fork
@@ -226,15 +223,10 @@ def test_a_trace_that_failed(write_folder: Write) -> None:
 # -- helpers -----------------------------------------------------------------------------------
 
 
-def _after(fork: str, other: str) -> bool:
-    order = list(FORKS)
-    return order.index(fork) >= order.index(other)
-
-
 def _one_of_each_type(fork: str) -> list[Any]:
     from eth_keys.datatypes import PrivateKey
 
-    builder: Any = FORKS[fork].get_transaction_builder()
+    builder: Any = VM_CLASSES[fork].get_transaction_builder()
     key = PrivateKey(b"\x01" * 32)
     to = b"\xcc" * 20
     fees = {"max_priority_fee_per_gas": 1, "max_fee_per_gas": 100}
@@ -245,11 +237,11 @@ def _one_of_each_type(fork: str) -> list[Any]:
             key, chain_id=1
         )
     ]
-    if _after(fork, "berlin"):
+    if fork in since("berlin"):
         made.append(builder.new_unsigned_access_list_transaction(nonce=1, gas_price=100, **typed))
-    if _after(fork, "london"):
+    if fork in since("london"):
         made.append(builder.new_unsigned_dynamic_fee_transaction(nonce=2, **typed, **fees))
-    if _after(fork, "cancun"):
+    if fork in since("cancun"):
         made.append(
             builder.new_unsigned_blob_transaction(
                 nonce=3,
@@ -259,7 +251,7 @@ def _one_of_each_type(fork: str) -> list[Any]:
                 **fees,
             )
         )
-    if _after(fork, "prague"):
+    if fork in since("prague"):
         authorization = {
             "chain_id": 1,
             "address": to,

@@ -15,56 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eth.abc import BlockHeaderAPI, SignedTransactionAPI, VirtualMachineAPI, WithdrawalAPI
+from eth.abc import BlockHeaderAPI, SignedTransactionAPI, WithdrawalAPI
 from eth.chains.mainnet import MAINNET_VM_CONFIGURATION
 from eth.chains.mainnet.constants import MAINNET_CHAIN_ID, PARIS_MAINNET_BLOCK
 from eth.typing import AccountState
-from eth.vm.forks.arrow_glacier import ArrowGlacierVM
-from eth.vm.forks.berlin import BerlinVM
-from eth.vm.forks.byzantium import ByzantiumVM
-from eth.vm.forks.cancun import CancunVM
-from eth.vm.forks.constantinople import ConstantinopleVM
-from eth.vm.forks.frontier import FrontierVM
-from eth.vm.forks.gray_glacier import GrayGlacierVM
-from eth.vm.forks.homestead import HomesteadVM
-from eth.vm.forks.istanbul import IstanbulVM
-from eth.vm.forks.london import LondonVM
-from eth.vm.forks.muir_glacier import MuirGlacierVM
-from eth.vm.forks.paris import ParisVM
-from eth.vm.forks.petersburg import PetersburgVM
-from eth.vm.forks.prague import PragueVM
-from eth.vm.forks.shanghai import ShanghaiVM
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from eth.vm.forks.spurious_dragon import SpuriousDragonVM
-from eth.vm.forks.tangerine_whistle import TangerineWhistleVM
 from eth_typing import Address, Hash32
+from eth_utils.conversions import to_hex
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException
 
+from parallel_evm.conformance.as_json import HEADER_NAMES, state_to_json
+from parallel_evm.forks import FORKS, VM_CLASSES, VmClass
 from parallel_evm.inputs import BLOOM_BITS, InputError, Node, read_json
-
-VmClass = type[VirtualMachineAPI]
-
-FORKS: Mapping[str, VmClass] = {
-    "frontier": FrontierVM,
-    "homestead": HomesteadVM,
-    "tangerine-whistle": TangerineWhistleVM,
-    "spurious-dragon": SpuriousDragonVM,
-    "byzantium": ByzantiumVM,
-    "constantinople": ConstantinopleVM,
-    "petersburg": PetersburgVM,
-    "istanbul": IstanbulVM,
-    "muir-glacier": MuirGlacierVM,
-    "berlin": BerlinVM,
-    "london": LondonVM,
-    "arrow-glacier": ArrowGlacierVM,
-    "gray-glacier": GrayGlacierVM,
-    "paris": ParisVM,
-    "shanghai": ShanghaiVM,
-    "cancun": CancunVM,
-    "prague": PragueVM,
-}
-"""Every fork that py-evm knows, by name, oldest first."""
 
 MAINNET_TIMES = (
     (1681338455, "shanghai"),
@@ -76,7 +39,7 @@ MAINNET_TIMES = (
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedBlock:
     """A block and what it needs to run. `source` says where it was read, for messages.
 
     `transactions` are encoded: whoever runs the block decodes them again, so that a sender
@@ -101,7 +64,7 @@ class Recording:
 
     @property
     def vm_class(self) -> VmClass:
-        return FORKS[self.fork]
+        return VM_CLASSES[self.fork]
 
     @property
     def prestate_source(self) -> str:
@@ -121,7 +84,7 @@ class Recording:
         )
 
 
-def load(path: Path, fork: str | None = None) -> Recording:
+def load(path: Path, fork: str | None = None) -> RecordedBlock:
     """The block recorded in a folder or in a single JSON file.
 
     `fork` overrides the choice by number and timestamp. Raises InputError, which names the file
@@ -132,10 +95,10 @@ def load(path: Path, fork: str | None = None) -> Recording:
         prestate = read_json(path / "prestate.json")
         hashes = path / "block_hashes.json"
         block_hashes = read_json(hashes) if hashes.exists() else None
-        return read_recording(str(path), block, prestate, block_hashes, fork)
+        return read_block(str(path), block, prestate, block_hashes, fork)
     whole = read_json(path)
     recorded_fork = whole.optional("fork")
-    return read_recording(
+    return read_block(
         str(path),
         whole.member("block"),
         whole.member("prestate"),
@@ -146,7 +109,7 @@ def load(path: Path, fork: str | None = None) -> Recording:
     )
 
 
-def read_recording(
+def read_block(
     source: str,
     block: Node,
     prestate: Node,
@@ -154,20 +117,20 @@ def read_recording(
     fork: str | None = None,
     chain_id: int | None = None,
     refused: bool = False,
-) -> Recording:
+) -> RecordedBlock:
     """A recording from its JSON parts. Raises InputError."""
     block, prestate = _response(block), _response(prestate)
     if chain_id is None:
         chain_id = _chain_id(block)
     fork = _known_fork(source, fork) if fork else _fork_of(block, chain_id)
-    header = _header(block, FORKS[fork])
-    return Recording(
+    header = _header(block, VM_CLASSES[fork])
+    return RecordedBlock(
         source=source,
         fork=fork,
         chain_id=chain_id,
         header=header,
         transactions=tuple(
-            _transaction(transaction, FORKS[fork])
+            _transaction(transaction, VM_CLASSES[fork])
             for transaction in block.member("transactions").items()
         ),
         withdrawals=tuple(map(_withdrawal, _optional_items(block, "withdrawals"))),
@@ -183,101 +146,10 @@ def save(folder: Path, block: Mapping[str, Any], state: AccountState, hashes: An
     parts = {
         "block": block,
         "prestate": state_to_json(state),
-        "block_hashes": {str(number): "0x" + value.hex() for number, value in hashes.items()},
+        "block_hashes": {str(number): to_hex(value) for number, value in hashes.items()},
     }
     for name, content in parts.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
-
-
-def state_to_json(state: AccountState) -> dict[str, Any]:
-    """Accounts in the shape of geth's prestateTracer."""
-    return {
-        "0x" + address.hex(): {
-            "balance": hex(account["balance"]),
-            "nonce": account["nonce"],
-            "code": "0x" + account["code"].hex(),
-            "storage": {
-                f"0x{slot:064x}": f"0x{value:064x}" for slot, value in account["storage"].items()
-            },
-        }
-        for address, account in state.items()
-    }
-
-
-def block_to_json(
-    header: Any, transactions: Sequence[Any], withdrawals: Sequence[Any] = ()
-) -> dict[str, Any]:
-    """A block in the shape of eth_getBlockByNumber with full transactions, as `load` reads it."""
-    block: dict[str, Any] = {
-        _HEADER_NAMES[name]: _plain(value) for name, value in header.as_dict().items()
-    }
-    block["logsBloom"] = f"0x{header.bloom:0512x}"
-    block["hash"] = _plain(header.hash)
-    block["transactions"] = [transaction_to_json(transaction) for transaction in transactions]
-    if hasattr(header, "withdrawals_root"):
-        block["withdrawals"] = [
-            {
-                "index": hex(withdrawal.index),
-                "validatorIndex": hex(withdrawal.validator_index),
-                "address": _plain(withdrawal.address),
-                "amount": hex(withdrawal.amount),
-            }
-            for withdrawal in withdrawals
-        ]
-    return block
-
-
-def transaction_to_json(transaction: Any) -> dict[str, Any]:
-    """A signed transaction of any type in the shape of eth_getTransactionByHash."""
-    type_id = transaction.type_id or 0
-    fields: dict[str, Any] = {
-        "type": hex(type_id),
-        "hash": _plain(transaction.hash),
-        "from": _plain(transaction.sender),
-        "to": _plain(transaction.to) if transaction.to else None,
-        "nonce": hex(transaction.nonce),
-        "gas": hex(transaction.gas),
-        "value": hex(transaction.value),
-        "input": _plain(transaction.data),
-        "r": hex(transaction.r),
-        "s": hex(transaction.s),
-    }
-    if type_id == 0:
-        fields["v"] = hex(transaction.v)
-        if transaction.chain_id is not None:
-            fields["chainId"] = hex(transaction.chain_id)
-    else:
-        fields["yParity"] = hex(transaction.y_parity)
-        fields["chainId"] = hex(transaction.chain_id)
-        fields["accessList"] = [
-            {"address": _plain(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
-            for address, slots in transaction.access_list
-        ]
-    if type_id <= 1:
-        fields["gasPrice"] = hex(transaction.gas_price)
-    else:
-        fields["maxFeePerGas"] = hex(transaction.max_fee_per_gas)
-        fields["maxPriorityFeePerGas"] = hex(transaction.max_priority_fee_per_gas)
-    if type_id == 3:
-        fields["maxFeePerBlobGas"] = hex(transaction.max_fee_per_blob_gas)
-        fields["blobVersionedHashes"] = [_plain(blob) for blob in transaction.blob_versioned_hashes]
-    if type_id == 4:
-        fields["authorizationList"] = [
-            {
-                "chainId": hex(authorization.chain_id),
-                "address": _plain(authorization.address),
-                "nonce": hex(authorization.nonce),
-                "yParity": hex(authorization.y_parity),
-                "r": hex(authorization.r),
-                "s": hex(authorization.s),
-            }
-            for authorization in transaction.authorization_list
-        ]
-    return fields
-
-
-def _plain(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else hex(value)
 
 
 def _response(node: Node) -> Node:
@@ -305,7 +177,7 @@ def _known_fork(source: str, name: str) -> str:
 
 def _fork_of(block: Node, chain_id: int) -> str:
     """The fork of a block: by mainnet's schedule, or by its header's shape on another chain."""
-    names = {vm_class: name for name, vm_class in FORKS.items()}
+    names = {vm_class: name for name, vm_class in VM_CLASSES.items()}
     number = block.member("number").integer()
     timestamp = block.member("timestamp")
     if chain_id != MAINNET_CHAIN_ID:
@@ -338,31 +210,6 @@ def _fork_by_shape(block: Node) -> str:
     raise block.error("cannot tell the fork of a block of another chain than mainnet; name a fork")
 
 
-_HEADER_NAMES = {
-    "parent_hash": "parentHash",
-    "uncles_hash": "sha3Uncles",
-    "coinbase": "miner",
-    "state_root": "stateRoot",
-    "transaction_root": "transactionsRoot",
-    "receipt_root": "receiptsRoot",
-    "bloom": "logsBloom",
-    "difficulty": "difficulty",
-    "block_number": "number",
-    "gas_limit": "gasLimit",
-    "gas_used": "gasUsed",
-    "timestamp": "timestamp",
-    "extra_data": "extraData",
-    "mix_hash": "mixHash",
-    "nonce": "nonce",
-    "base_fee_per_gas": "baseFeePerGas",
-    "withdrawals_root": "withdrawalsRoot",
-    "blob_gas_used": "blobGasUsed",
-    "excess_blob_gas": "excessBlobGas",
-    "parent_beacon_block_root": "parentBeaconBlockRoot",
-    "requests_hash": "requestsHash",
-}
-"""py-evm's header fields, as JSON-RPC calls them."""
-
 _HEADER_SIZES = {
     **dict.fromkeys(("parent_hash", "uncles_hash", "state_root", "transaction_root"), 32),
     **dict.fromkeys(("receipt_root", "mix_hash", "withdrawals_root", "requests_hash"), 32),
@@ -378,7 +225,7 @@ def _header(block: Node, vm_class: VmClass) -> BlockHeaderAPI:
     header_class: Any = vm_class.get_block_class()._meta.sedes[0]  # type: ignore[attr-defined]
     fields: dict[str, Any] = {}
     for name in header_class._meta.field_names:
-        value = block.member(_HEADER_NAMES[name])
+        value = block.member(HEADER_NAMES[name])
         if name in _HEADER_SIZES:
             fields[name] = value.data(_HEADER_SIZES[name])
         else:
