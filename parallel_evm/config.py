@@ -30,10 +30,14 @@ SWITCHES: Final = (
 """The settings that switch something off, to see what it is worth or whether it is at fault."""
 
 
+MAX_WORKERS: Final = 1_024
+"""More is a slip of the hand."""
+
+
 def _default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+    return min(MAX_WORKERS, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,10 @@ class ParallelConfig:
 
     def __post_init__(self) -> None:
         _require_int("workers", self.workers, minimum=1)
+        if self.workers > MAX_WORKERS:
+            raise ConfigurationError(
+                f"ParallelConfig.workers must be at most {MAX_WORKERS}, not {self.workers}"
+            )
         _require_int("min_transactions", self.min_transactions, minimum=1)
         for name in SWITCHES:
             if not isinstance(getattr(self, name), bool):

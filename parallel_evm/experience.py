@@ -22,19 +22,20 @@ def save_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     """Write what ``chain_class`` has learned to ``path``, at once or not at all.
 
     Returns how many functions are in it. Raises `ConfigurationError` for a chain class that was not
-    parallelized or does not forecast (one worker has nothing to forecast for), and OSError where
-    the file cannot be written.
+    parallelized, does not forecast (one worker has nothing to forecast for) or has learned nothing
+    yet, and OSError, with ``path`` in it, where the file cannot be written.
     """
     data = _engine(chain_class).learned()
+    if not data["contracts"]:
+        raise ConfigurationError(
+            "nothing has been learned yet: blocks teach whose transactions other processes run "
+            "(BlockReport.backend is 'process'; with the backend 'auto' that is not every block)"
+        )
     file = Path(path)
-    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(data, stream, separators=(",", ":"))
-        os.replace(unfinished, file)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+        _write(file, data)
+    except OSError as error:  # of another file, perhaps, which nobody knows
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     return sum(len(contract["functions"]) for contract in data["contracts"])
 
 
@@ -51,6 +52,17 @@ def load_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     forecaster = from_json(read_json(Path(path)))
     engine.start_with(forecaster)
     return sum(len(functions) for _, functions in forecaster.templates())
+
+
+def _write(file: Path, data: Any) -> None:
+    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            json.dump(data, stream, separators=(",", ":"))
+        os.replace(unfinished, file)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
 
 
 def _engine(chain_class: Any) -> Any:

@@ -121,11 +121,18 @@ def read_json(path: Path) -> Node:
     except OSError as problem:
         raise InputError(path, "", problem.strerror or str(problem)) from None
     try:
-        with _shallow_recursion():
-            value = json.loads(content)
-    except (ValueError, RecursionError) as problem:  # also: no UTF-8, a number without end
+        return Node(str(path), "", parsed_json(content))
+    except ValueError as problem:
         raise InputError(path, "", f"not valid JSON ({problem})") from None
-    return Node(str(path), "", value)
+
+
+def parsed_json(content: str | bytes) -> Any:
+    """What JSON says. Raises ValueError for anything else, nesting that is too deep included."""
+    try:
+        with _shallow_recursion():
+            return json.loads(content)
+    except RecursionError as problem:
+        raise ValueError(str(problem)) from None
 
 
 @contextmanager

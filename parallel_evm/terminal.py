@@ -41,6 +41,8 @@ def show_demonstration(console: Console, found: Demonstration) -> None:
         title=f"{found.workload}: {found.transactions} transactions on {found.contracts} contracts",
         title_justify="left",
         show_header=True,
+        caption=f"the second block; the first one took {found.first_seconds:.3f} s in parallel",
+        caption_justify="left",
     )
     table.add_column("")
     table.add_column("sequential py-evm", justify="right")

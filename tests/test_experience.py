@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,17 @@ def test_what_does_not_forecast_has_nothing_to_keep(scene: Workload, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing(scene: Workload, tmp_path: Path) -> None:
-    chain = chain_class(scene, [])
-    with pytest.raises(OSError):
+def test_nothing_learned_is_not_written_over_what_was(scene: Workload, tmp_path: Path) -> None:
+    file = tmp_path / "forecasts.json"
+    file.write_text("precious")
+    with pytest.raises(ConfigurationError, match="nothing has been learned yet"):
+        save_forecasts(chain_class(scene, []), file)
+    assert file.read_text() == "precious"
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(experienced: Any, tmp_path: Path) -> None:
+    chain = experienced
+    with pytest.raises(OSError, match=re.escape(f"'{tmp_path}/nowhere/forecasts.json'")):
         save_forecasts(chain, tmp_path / "nowhere" / "forecasts.json")
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -78,7 +78,10 @@ class Exchange:
         ).transact({"from": trader, "gas": 250_000})
 
 
-def main(traders: int = 100, workers: int = 2) -> None:
+def main(
+    traders: Annotated[int, typer.Option(min=1, max=100, help="As many as a block holds.")] = 100,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
+) -> None:
     """Deploy, deposit, and swap from TRADERS accounts in one block."""
     console = Console()
     # Every block in parallel, also where `auto`, the default, finds it faster not to.

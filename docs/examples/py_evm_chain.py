@@ -55,7 +55,8 @@ def main() -> None:
     report = reports[-1]
     print(f"block 0x{result.imported_block.hash.hex()}")
     print(f"{len(receipts)} receipts, {receipts[-1].gas_used} gas")
-    print(f"{report.workers} workers, {report.executions} executions, fallback: {report.fallback}")
+    print(f"{report.executions} executions, fallback: {report.fallback}")
+    print(f"executed {report.choice}")
 
 
 if __name__ == "__main__":

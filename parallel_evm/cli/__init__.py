@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints. Exit codes: 0 fine, 1 a difference, 2 bad input.
 
-Each group of commands has a module of its own; this one puts them together. Ctrl-C ends with 130.
+Each group of commands has a module of its own; this one puts them together. Ctrl-C ends with 130,
+output that nobody reads with 141.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from parallel_evm.cli import conformance, speed, translate
+from parallel_evm.cli.manners import well_mannered
 
 app = typer.Typer(
     name="parallel-evm",
@@ -18,12 +20,15 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(speed.demo)
-app.command()(speed.bench)
-app.command()(translate.translate)
-app.command()(conformance.conform)
-app.command()(conformance.replay)
-app.command()(conformance.fuzz)
+for command in (
+    speed.demo,
+    speed.bench,
+    translate.translate,
+    conformance.conform,
+    conformance.replay,
+    conformance.fuzz,
+):
+    app.command()(well_mannered(command))
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ BAD_INPUT = (Verdict.ERROR, Verdict.UNKNOWN_NETWORK)
 
 def conform(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="PATH", help="Test files, or folders that hold them."),
     ],
     workers: WorkersOption = None,
@@ -80,9 +80,11 @@ def conform(
     parallel-evm conform ethereum-tests --jobs 2 --workers 1 --json all.json
     ```
     """
+    if "" in paths:  # what an unset variable leaves
+        fail("a PATH is empty")
     with working() as say:
         say("looking for cases")
-        discovery = discover(paths, match, sample)
+        discovery = discover([Path(path) for path in paths], match, sample)
     total = len(discovery.cases) + len(discovery.unusable)
     done = failed = 0
     with (
@@ -97,10 +99,11 @@ def conform(
             advance(done, f"{done}/{total}, {failed} failed, {result.case}")
 
         found = run_conformance(discovery, subject, jobs, hear)
+    write_json(json_file, found.to_dict())
     exit_code = _show_cases(found)
     if not found.results:
-        complain("no case to run" + (f" that matches {match!r}" if match is not None else ""))
-    write_json(json_file, found.to_dict())
+        matching = f" that matches {match!r}" if match is not None else ""
+        complain(f"no case to run{matching} in {', '.join(paths)}")
     raise typer.Exit(exit_code)
 
 
@@ -176,6 +179,10 @@ def replay(
         played = run_conformance(tests, subject, progress=hear)
     exit_codes = set()
     written = found.to_dict()
+    if chains:
+        written["equal"] &= played.count(Verdict.FAILED) == 0
+        written["chains"] = played.to_dict()
+    write_json(json_file, written)
     if recorded:
         show_replays(screen(), found)
         exit_codes.add(found.exit_code)
@@ -184,9 +191,6 @@ def replay(
             complain(result.reason)
     if chains:
         exit_codes.add(_show_cases(played))
-        written["equal"] &= played.count(Verdict.FAILED) == 0
-        written["chains"] = played.to_dict()
-    write_json(json_file, written)
     raise typer.Exit(1 if 1 in exit_codes else max(exit_codes))
 
 
@@ -224,7 +228,8 @@ def fuzz(
     nearest = next(folder for folder in (save, *save.absolute().parents) if os.path.exists(folder))
     if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK):
         # Asked now: there is no time to lose when something was found.
-        fail(f"--save: {save} cannot be made in {nearest}")
+        where = "cannot be written to" if nearest == save else f"cannot be made in {nearest}"
+        fail(f"--save: {save} {where}")
     cases: list[Path] = []
     with (
         _subject(workers, backend) as subject,
@@ -237,8 +242,8 @@ def fuzz(
             advance(report.seconds, f"{report.blocks} blocks, {len(cases)} differences")
 
         found = run_fuzz(subject, seconds, seed, progress=hear)
-    show_fuzzing(screen(), found, cases)
     write_json(json_file, found.to_dict())
+    show_fuzzing(screen(), found, cases)
     raise typer.Exit(found.exit_code)
 
 

@@ -7,11 +7,12 @@ nothing.
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ from eth_utils.abi import (
     get_abi_input_types,
 )
 
+from parallel_evm.inputs import parsed_json
 from parallel_evm.translator.show import Function
 
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 _SELECTOR = re.compile(r"0x[0-9a-fA-F]{8}")
 _SIGNATURE = re.compile(r"(\w+)(\(.*\))")
 # What compilers leave for the address of a library that is not linked yet; 40 digits in all.
+_ARRAY = re.compile(r"\[(\d+)\]")
+_MAX_VALUES = 1_000
+_MAX_TUPLES = 8
 _UNLINKED = re.compile(r"__.{36}__")
 
 
@@ -49,6 +54,8 @@ class Contract:
         if _SELECTOR.fullmatch(text):
             selector = bytes.fromhex(text[2:])
             known = [known for known in self.functions if known.selector == selector]
+            if known:
+                _check_size(text, known[0].inputs or ())
             return known[0] if known else Function(selector, text.lower(), None)
         fitting = [
             function
@@ -56,6 +63,7 @@ class Contract:
             if text in (function.signature, function.signature.partition("(")[0])
         ]
         if len(fitting) == 1:
+            _check_size(text, fitting[0].inputs or ())
             return fitting[0]
         if fitting:
             raise ValueError(f"{text!r} is ambiguous: {_list(fitting)}")
@@ -71,20 +79,32 @@ def read_contract(source: str, wanted: str | None = None) -> Contract:
 
     ``wanted``: its name, where a file holds several. Raises ValueError.
     """
+    if not source:
+        raise ValueError("the name of the contract's file is empty")
     if source == "-":
+        if sys.stdin is None:  # closed by whoever started us
+            raise ValueError("standard input: closed")
         return _parsed("standard input", sys.stdin.read(), wanted)
-    path = Path(source)
-    try:
-        if not source.startswith("0x") and path.exists():
-            return _parsed(source, path.read_text(), wanted)
-    except OSError as problem:
-        raise ValueError(f"{source}: {problem.strerror}") from problem
-    except UnicodeDecodeError as problem:
-        raise ValueError(f"{source}: neither JSON nor hex") from problem
+    # Of `os.path`, which takes hex that is longer than a name may be for the name of no file.
+    if not source.startswith("0x") and os.path.exists(source):
+        try:
+            return _parsed(source, Path(source).read_text(), wanted)
+        except OSError as problem:
+            raise ValueError(f"{source}: {problem.strerror}") from problem
+        except UnicodeDecodeError as problem:
+            raise ValueError(f"{source}: neither JSON nor hex") from problem
     if not _HEX.fullmatch(source):
         what = "not hex" if source.startswith("0x") else "no such file, and not hex"
-        raise ValueError(f"{source if len(source) < 60 else source[:57] + '...'}: {what}")
-    return Contract("the contract", _code("the command line", source), ())
+        raise ValueError(f"{_cut(source)}: {what}")
+    return _alone("the command line", source, wanted)
+
+
+def _alone(source: str, text: str, wanted: str | None) -> Contract:
+    """A contract of which there is nothing but its code."""
+    code = _code(source, text)
+    if wanted is not None:
+        raise ValueError(f"{source}: bytecode has no names to choose by --contract {wanted!r}")
+    return Contract("the contract", code, ())
 
 
 def _declared(text: str) -> Function:
@@ -95,11 +115,14 @@ def _declared(text: str) -> Function:
             f"{text!r}: without an ABI a function is called by its signature, like "
             "transfer(address,uint256), or its selector, like 0xa9059cbb"
         )
+    if match[2] == "()":  # eth_abi knows no empty lists
+        return Function(function_signature_to_4byte_selector(text), text, ())
+    _check_size(text, (match[2],))
     try:
         arguments: Any = parse(match[2])
         arguments.validate()
     except Exception as problem:
-        raise ValueError(f"{text!r}: {match[2]} are no types of the ABI") from problem
+        raise ValueError(f"{_cut(text)!r}: {_cut(match[2])} are no types of the ABI") from problem
     types = tuple(part.to_type_str() for part in arguments.components)
     return Function(function_signature_to_4byte_selector(text), text, types)
 
@@ -109,9 +132,9 @@ def _parsed(source: str, text: str, wanted: str | None) -> Contract:
     if not text.startswith(("{", "[")):
         if not text:
             raise ValueError(f"{source}: empty")
-        return Contract("the contract", _code(source, text), ())
+        return _alone(source, text, wanted)
     try:
-        content = json.loads(text)
+        content = parsed_json(text)
     except ValueError as problem:
         raise ValueError(f"{source}: neither JSON nor hex: {problem}") from problem
     found = dict(_contracts(content, Path(source).stem))
@@ -177,7 +200,7 @@ def _code(source: str, text: str) -> bytes:
 def _functions(source: str, abi: Any) -> tuple[Function, ...]:
     try:
         if isinstance(abi, str):  # combined-json of older compilers
-            abi = json.loads(abi)
+            abi = parsed_json(abi)
         return tuple(
             Function(
                 function_abi_to_4byte_selector(entry),
@@ -187,8 +210,21 @@ def _functions(source: str, abi: Any) -> tuple[Function, ...]:
             for entry in abi
             if entry.get("type") == "function"
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as problem:
         raise ValueError(f"{source}: the abi is not one ({problem})") from problem
+
+
+def _check_size(name: str, types: Sequence[str]) -> None:
+    """Arguments are made up, and types parsed by trial and error. Raises ValueError where that
+    takes too long."""
+    for written in types:
+        values = prod(max(1, int(size[:20])) for size in _ARRAY.findall(written))
+        if values > _MAX_VALUES or written.count("(") > _MAX_TUPLES:
+            raise ValueError(f"{_cut(name)}: {_cut(written)} is too large to make up a value of it")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < 60 else text[:57] + "..."
 
 
 def _list(functions: Sequence[Function]) -> str:

@@ -1,7 +1,7 @@
 """What all commands have in common: options, progress, how bad input and results are told.
 
-Progress goes to standard error, and only to a terminal, so that output can be piped. Knows nothing
-about what the commands do.
+Tables go to standard output. Progress goes to standard error, and only to a terminal, so that
+output can be piped. Knows nothing about what the commands do.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import ENOENT
+from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -21,10 +23,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from parallel_evm.config import Backend
+from parallel_evm.config import MAX_WORKERS, Backend
 
+NOBODY_READS = 141
 REFRESH_SECONDS = 0.1
 COLUMNS_WITHOUT_TERMINAL = 120
+
+
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the process with 1, which means a difference
 
 
 def screen() -> Console:
@@ -32,8 +40,8 @@ def screen() -> Console:
     if isinstance(sys.stdout, TextIOWrapper):
         # Names of files and cases may hold what the terminal's encoding, or any, cannot express.
         sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console()
-    return console if console.is_terminal else Console(width=COLUMNS_WITHOUT_TERMINAL)
+    console = _Screen()
+    return console if console.is_terminal else _Screen(width=COLUMNS_WITHOUT_TERMINAL)
 
 
 def complain(message: str) -> None:
@@ -62,13 +70,17 @@ def _writable(file: Path | None) -> Path | None:
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", "-w", min=1, max=1_024, help="Workers. Default: the CPUs of this machine."
+        "--workers",
+        "-w",
+        min=1,
+        max=MAX_WORKERS,
+        help="Workers. Default: the CPUs of this machine.",
     ),
 ]
 BackendOption = Annotated[
     Backend | None,
     typer.Option(
-        "--backend", help="Where transactions run. Default: process to compare, auto to bench."
+        "--backend", help="Where transactions run. Default: auto for bench, else process."
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -130,6 +142,35 @@ def progress_bar(what: str, total: float) -> Iterator[Callable[[float, str], Non
                 drawn = time.monotonic()
 
         yield advance
+
+
+def well_mannered(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which ends quietly (141, as SIGPIPE does) when nobody reads on, and in one line
+    when its output, or a folder that it needs, cannot be written."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            try:
+                command(*arguments, **options)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except BrokenPipeError:
+            _write_nowhere()
+            raise typer.Exit(NOBODY_READS) from None
+        except OSError as problem:
+            _write_nowhere()
+            unnamed = "the current folder" if problem.errno == ENOENT else "standard output"
+            fail(f"{problem.filename or unnamed}: {problem.strerror or problem}")
+
+    return run
+
+
+def _write_nowhere() -> None:
+    """What is still to be written cannot be: Python would say so once more at the end."""
+    with open(os.devnull, "w") as nowhere, suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def print_json(value: Any) -> None:

@@ -177,7 +177,7 @@ def test_no_case_at_all_is_bad_input(chain: Any, write: Write) -> None:
     file = str(write("chain.json", {"good": chain}))
     result = runner.invoke(app, ["conform", file, "--match", "no such case"])
     assert result.exit_code == 2
-    assert result.stderr == "parallel-evm: no case to run that matches 'no such case'\n"
+    assert result.stderr == f"parallel-evm: no case to run that matches 'no such case' in {file}\n"
 
 
 # -- replay ------------------------------------------------------------------------------------
@@ -415,7 +415,7 @@ def test_what_fuzz_finds_can_be_run_again(
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_an_interrupt_ends_it_and_all_of_its_workers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "parallel_evm.cli", "fuzz", "--seconds", "600"]
+    command = [sys.executable, "-m", "parallel_evm", "fuzz", "--seconds", "600"]
     running = subprocess.Popen(
         [*command, "--backend", "process", "--workers", "2", "--save", str(tmp_path / "found")],
         start_new_session=True,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +157,40 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], culprit: st
     assert result.exit_code == 2
     assert culprit in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_what_no_parser_should_be_given(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.json"
+    for content in ("[" * 200_000, '{"deployedBytecode": "00", "abi": ' + "[" * 200_000):
+        deep.write_text(content)
+        result = runner.invoke(app, ["translate", str(deep)])
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    for function in ("f(uint256[99999999999])", f"f{'(' * 300}{')' * 300}"):
+        result = runner.invoke(app, ["translate", "0x6000", "--function", function])
+        assert result.exit_code == 2
+        assert "too large to make up" in result.stderr
+        assert len(result.stderr) < 250
+
+
+def test_functions_without_arguments_and_long_hex() -> None:
+    assert "f(), selector" in translated("0x" + DOUBLE, "--function", "f()")
+    assert translated(DOUBLE * 60) == translated("0x" + DOUBLE * 60)
+
+
+def test_bytecode_has_no_names() -> None:
+    result = runner.invoke(app, ["translate", "0x6000", "--contract", "X"])
+    assert (result.exit_code, "no names" in result.stderr) == (2, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_goes_nowhere() -> None:
+    command = [sys.executable, "-m", "parallel_evm", "translate", "0x6000"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "parallel-evm: standard output: No space left on device\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

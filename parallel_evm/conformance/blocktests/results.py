@@ -35,7 +35,7 @@ class CaseId:
 
     @property
     def folder(self) -> str:
-        return self.file.parent.name
+        return self.file.absolute().parent.name
 
     def __str__(self) -> str:
         return f"{self.file.name}::{self.name}"
