@@ -6,6 +6,8 @@ output that nobody reads with 141.
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from parallel_evm.cli import conformance, speed, translate
@@ -33,4 +35,7 @@ for command in (
 
 def main() -> None:
     """Entry point of the ``parallel-evm`` command."""
-    app()
+    try:
+        app()
+    except OSError:  # there is nowhere left to say what is wrong
+        os._exit(2)

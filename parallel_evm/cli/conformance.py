@@ -22,7 +22,7 @@ from parallel_evm.cli.manners import (
     progress_bar,
     screen,
     working,
-    write_json,
+    written,
 )
 from parallel_evm.config import Backend, ParallelConfig
 from parallel_evm.conformance.blocktests.discovery import discover, holds_cases
@@ -99,8 +99,8 @@ def conform(
             advance(done, f"{done}/{total}, {failed} failed, {result.case}")
 
         found = run_conformance(discovery, subject, jobs, hear)
-    write_json(json_file, found.to_dict())
-    exit_code = _show_cases(found)
+    with written(json_file, found.to_dict()):
+        exit_code = _show_cases(found)
     if not found.results:
         matching = f" that matches {match!r}" if match is not None else ""
         complain(f"no case to run{matching} in {', '.join(paths)}")
@@ -178,19 +178,19 @@ def replay(
         found = run_replay(recorded, subject, fork, hear)
         played = run_conformance(tests, subject, progress=hear)
     exit_codes = set()
-    written = found.to_dict()
+    told = found.to_dict()
     if chains:
-        written["equal"] &= played.count(Verdict.FAILED) == 0
-        written["chains"] = played.to_dict()
-    write_json(json_file, written)
-    if recorded:
-        show_replays(screen(), found)
-        exit_codes.add(found.exit_code)
-    for result in found.results:
-        if isinstance(result, Unusable):
-            complain(result.reason)
-    if chains:
-        exit_codes.add(_show_cases(played))
+        told["equal"] &= played.count(Verdict.FAILED) == 0
+        told["chains"] = played.to_dict()
+    with written(json_file, told):
+        if recorded:
+            show_replays(screen(), found)
+            exit_codes.add(found.exit_code)
+        for result in found.results:
+            if isinstance(result, Unusable):
+                complain(result.reason)
+        if chains:
+            exit_codes.add(_show_cases(played))
     raise typer.Exit(1 if 1 in exit_codes else max(exit_codes))
 
 
@@ -242,8 +242,8 @@ def fuzz(
             advance(report.seconds, f"{report.blocks} blocks, {len(cases)} differences")
 
         found = run_fuzz(subject, seconds, seed, progress=hear)
-    write_json(json_file, found.to_dict())
-    show_fuzzing(screen(), found, cases)
+    with written(json_file, found.to_dict()):
+        show_fuzzing(screen(), found, cases)
     raise typer.Exit(found.exit_code)
 
 

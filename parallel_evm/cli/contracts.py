@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from eth_abi.exceptions import ParseError
 from eth_abi.grammar import parse
 from eth_utils.abi import (
     abi_to_signature,
@@ -30,10 +32,10 @@ from parallel_evm.translator.show import Function
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2})+)")
 _SELECTOR = re.compile(r"0x[0-9a-fA-F]{8}")
 _SIGNATURE = re.compile(r"(\w+)(\(.*\))")
-# What compilers leave for the address of a library that is not linked yet; 40 digits in all.
-_ARRAY = re.compile(r"\[(\d+)\]")
 _MAX_VALUES = 1_000
-_MAX_TUPLES = 8
+_MAX_DEPTH = 8
+_DEEPER = {"(": 1, ")": -1}
+# What compilers leave for the address of a library that is not linked yet; 40 digits in all.
 _UNLINKED = re.compile(r"__.{36}__")
 
 
@@ -217,10 +219,21 @@ def _functions(source: str, abi: Any) -> tuple[Function, ...]:
 def _check_size(name: str, types: Sequence[str]) -> None:
     """Arguments are made up, and types parsed by trial and error. Raises ValueError where that
     takes too long."""
-    for written in types:
-        values = prod(max(1, int(size[:20])) for size in _ARRAY.findall(written))
-        if values > _MAX_VALUES or written.count("(") > _MAX_TUPLES:
-            raise ValueError(f"{_cut(name)}: {_cut(written)} is too large to make up a value of it")
+    written = ",".join(types)
+    depth = max(accumulate((_DEEPER.get(letter, 0) for letter in written), initial=0))
+    try:
+        is_large = depth > _MAX_DEPTH or sum(map(_values_of, map(parse, types))) > _MAX_VALUES
+    except ParseError as problem:
+        raise ValueError(f"{_cut(name)!r}: {_cut(written)} are no types of the ABI") from problem
+    if is_large:
+        raise ValueError(f"{_cut(name)}: {_cut(written)}: too much to make up values of it")
+
+
+def _values_of(part: Any) -> int:
+    """How many words a type takes at least, parsed."""
+    each = sum(map(_values_of, part.components)) if hasattr(part, "components") else 1
+    dimensions: list[int] = [(size or (1,))[0] for size in part.arrlist or ()]
+    return prod(dimensions) * each
 
 
 def _cut(text: str) -> str:

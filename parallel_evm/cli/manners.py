@@ -169,6 +169,8 @@ def well_mannered(command: Callable[..., None]) -> Callable[..., None]:
 
 def _write_nowhere() -> None:
     """What is still to be written cannot be: Python would say so once more at the end."""
+    if sys.stdout is None:
+        return
     with open(os.devnull, "w") as nowhere, suppress(OSError, ValueError):
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
@@ -177,11 +179,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
-def write_json(file: Path | None, value: Any) -> None:
-    """Write to the file, if one was asked for; exit code 2 if that is impossible."""
-    if file is None:
-        return
+@contextmanager
+def written(file: Path | None, value: Any) -> Iterator[None]:
+    """Write to the file, if one was asked for, before what is inside is shown: perhaps nobody reads
+    that to its end. Exit code 2, afterwards, if the file cannot be written."""
+    problem = None
     try:
-        file.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    except OSError as problem:
+        if file is not None:
+            file.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        problem = error
+    yield
+    if problem is not None:
         fail(f"--json: {file}: {problem.strerror}")

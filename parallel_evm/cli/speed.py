@@ -24,7 +24,7 @@ from parallel_evm.cli.manners import (
     print_json,
     screen,
     working,
-    write_json,
+    written,
 )
 from parallel_evm.config import MAX_WORKERS, SWITCHES, Backend
 from parallel_evm.demo import demonstrate
@@ -177,11 +177,11 @@ def bench(
         fail(str(error))
     finally:
         close()
-    written = [found.to_dict() for found in figures]
+    told = [found.to_dict() for found in figures]
     if real is not None:
-        written.append(real.to_dict())
-    write_json(json_file, written)
-    _show(figures, real)
+        told.append(real.to_dict())
+    with written(json_file, told):
+        _show(figures, real)
     raise typer.Exit(0 if real is None else real.exit_code)
 
 

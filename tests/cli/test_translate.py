@@ -168,13 +168,20 @@ def test_what_no_parser_should_be_given(tmp_path: Path) -> None:
     for function in ("f(uint256[99999999999])", f"f{'(' * 300}{')' * 300}"):
         result = runner.invoke(app, ["translate", "0x6000", "--function", function])
         assert result.exit_code == 2
-        assert "too large to make up" in result.stderr
+        assert "too much to make up" in result.stderr
         assert len(result.stderr) < 250
 
 
 def test_functions_without_arguments_and_long_hex() -> None:
     assert "f(), selector" in translated("0x" + DOUBLE, "--function", "f()")
     assert translated(DOUBLE * 60) == translated("0x" + DOUBLE * 60)
+
+
+@pytest.mark.parametrize(
+    "function", ["f(uint8[200],uint8[200])", f"f({','.join(['(bool)'] * 9)})", "f(bytes[][2])"]
+)
+def test_arguments_that_are_not_too_much(function: str) -> None:
+    assert f"{function}, selector" in translated("0x" + DOUBLE, "--function", function)
 
 
 def test_bytecode_has_no_names() -> None:
