@@ -126,7 +126,7 @@ twins.fast = type("Fast", (twins.fast,), {{"computation_class": rules}})
 twins.programs = rules.programs
 made = []
 first = Trace.__init__
-Trace.__init__ = lambda *arguments: made.append(first(*arguments))
+Trace.__init__ = lambda *arguments, **named: made.append(first(*arguments, **named))
 code, callee = bytes.fromhex({code!r}), bytes.fromhex("3360005500")
 world = lab.World({{lab.ADDRESSES[0]: code, lab.ADDRESSES[1]: callee}}, {{}})
 for data in {inputs!r} * 4:
