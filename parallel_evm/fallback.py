@@ -15,6 +15,7 @@ from eth.vm.forks.byzantium import ByzantiumVM
 
 from parallel_evm.merkle.account_db import MerkleState
 from parallel_evm.speculation.stock import hidden_by_object, is_stock_method
+from parallel_evm.translator.operations import OpcodeTable
 
 ROOT_PER_TRANSACTION: Final = "receipts before Byzantium carry a state root per transaction"
 """Nothing can run ahead, but translated, and on a flat state, it runs all the same."""
@@ -42,9 +43,10 @@ def reason_to_fall_back(
         if hidden is not None:
             return f"{type(thing).__name__}.{hidden} was set on the object"
     computation = vm.state.computation_class
-    if getattr(computation.opcodes, "has_changed", False) or (
+    opcodes = computation.opcodes
+    if (isinstance(opcodes, OpcodeTable) and opcodes.has_changed) or (
         computation is vm.sequential_state_class.computation_class
-        and computation.opcodes != vm.sequential_opcodes
+        and opcodes != vm.sequential_opcodes
     ):
         return f"opcodes of {computation.__name__} were exchanged"
     if base_header.block_number != vm.get_header().block_number:

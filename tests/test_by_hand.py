@@ -238,7 +238,6 @@ def test_another_account_database(place: str, options: dict[str, Any]) -> None:
             hand.vm.execute_bytecode(SENDERS[1], 1, 90_000, EMPTY, SENDERS[2], 0, b"", code),
         ]
         receipt, _ = hand.vm.apply_transaction(hand.header, *hand.sign(PAYMENT))
-        # The state root does not take what was run by hand with it: compare without.
         done = hand.block(COUNT, PAYMENT, COUNT)
         return [(run.is_success, run.get_gas_used(), run.output) for run in runs], receipt, done
 

@@ -18,6 +18,7 @@ from parallel_evm import ConfigurationError, ParallelConfig, ParallelEVMError
     [
         ("workers", 0),
         ("workers", -1),
+        ("workers", 1025),
         ("workers", 2.0),
         ("workers", "2"),
         ("workers", True),

@@ -6,13 +6,13 @@ output can be piped. Knows nothing about what the commands do.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import ENOENT
 from functools import wraps
 from io import TextIOWrapper
 from pathlib import Path
@@ -144,6 +144,16 @@ def progress_bar(what: str, total: float) -> Iterator[Callable[[float, str], Non
         yield advance
 
 
+_NAMELESS = {
+    errno.EBADF: "standard output",
+    errno.EFBIG: "standard output",
+    errno.EIO: "standard output",
+    errno.ENOENT: "the current folder",
+    errno.ENOSPC: "standard output",
+}
+"""What cannot be used when the system names nothing."""
+
+
 def well_mannered(command: Callable[..., None]) -> Callable[..., None]:
     """The command, which ends quietly (141, as SIGPIPE does) when nobody reads on, and in one line
     when its output, or a folder that it needs, cannot be written."""
@@ -161,8 +171,8 @@ def well_mannered(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(NOBODY_READS) from None
         except OSError as problem:
             _write_nowhere()
-            unnamed = "the current folder" if problem.errno == ENOENT else "standard output"
-            fail(f"{problem.filename or unnamed}: {problem.strerror or problem}")
+            name = problem.filename or _NAMELESS.get(problem.errno or 0)
+            fail(f"{name}: {problem.strerror}" if name else str(problem))
 
     return run
 

@@ -1,7 +1,7 @@
 """Balances that observe little.
 
-Responsible for: `LazyBalance`, which a state hands out where py-evm reads a balance, and what goes
-with it: opcodes that need the number, credits that read nothing.
+Responsible for: `LazyBalance`, which a state hands out where py-evm reads a balance, and credits
+that read nothing.
 Talks to: `FlatState`, which can tell bounds from values.
 Never: asks whether rules are py-evm's own; who uses these has (`rules`).
 
@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from eth.abc import ComputationAPI
-from eth.vm.opcode import Opcode
 from eth.vm.state import BaseState
 from eth_typing import Address
 
@@ -95,24 +93,6 @@ class LazyBalance:
 
     def __format__(self, spec: str) -> str:
         return format(int(self), spec)
-
-
-class ExactBalance(Opcode):
-    """An opcode of py-evm that pushes a balance: it gets a number."""
-
-    def __init__(self, operation: Any) -> None:
-        self._operation = operation
-        self.mnemonic = operation.mnemonic
-        self.gas_cost = operation.gas_cost
-        super().__init__()
-
-    def __call__(self, computation: ComputationAPI) -> Any:
-        state: Any = computation.state
-        state.exact_balances = True
-        try:
-            return self._operation(computation)
-        finally:
-            state.exact_balances = False
 
 
 def credit(self: Any, address: Address, delta: int) -> None:

@@ -10,17 +10,11 @@ Only where every rule is py-evm's own is this known to be harmless. Customised o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from eth.abc import ComputationAPI
-from eth.vm import opcode_values
-from eth.vm.opcode import Opcode
-from eth.vm.stack import to_bytes, to_int
+from typing import Any
 
 from parallel_evm import precompiles
-from parallel_evm.speculation.balances import ExactBalance, LazyBalance, lean_methods
+from parallel_evm.speculation.balances import LazyBalance, lean_methods
 from parallel_evm.speculation.calls import (
     DirectCalls,
     DirectState,
@@ -28,11 +22,11 @@ from parallel_evm.speculation.calls import (
     transient_storage_of,
 )
 from parallel_evm.speculation.executor import fork_of
+from parallel_evm.speculation.opcodes import WRAPPERS
 from parallel_evm.speculation.stock import state_runs_stock_rules
 from parallel_evm.state.flat import View
 from parallel_evm.translator import has_stock_loop, translating
 from parallel_evm.translator.cache import cache_at
-from parallel_evm.translator.machine import NOTED_SIZES
 from parallel_evm.translator.operations import OpcodeTable
 from parallel_evm.translator.orders import Assistant
 
@@ -49,33 +43,6 @@ class Liberties:
     """Precompiles through native libraries."""
     translation_cache: str | None = None
     """The folder where translations are kept for other processes."""
-
-
-class NotedSha3(Opcode):
-    """SHA3 that notes what a slot may come from."""
-
-    def __init__(self, operation: Any) -> None:
-        self._operation = operation
-        self.mnemonic = operation.mnemonic
-        self.gas_cost = operation.gas_cost
-        super().__init__()
-
-    def __call__(self, computation: ComputationAPI) -> Any:
-        values = computation._stack.values  # type: ignore[attr-defined]
-        start, size = values[-1:], values[-2:-1]
-        self._operation(computation)
-        if size and to_int(size[0]) in NOTED_SIZES:
-            state: Any = computation.state
-            preimage = computation.memory_read_bytes(to_int(start[0]), to_int(size[0]))
-            state.preimages[to_bytes(values[-1])] = bytes(preimage)
-        return None
-
-
-_WRAPPERS: Final[Mapping[int, Callable[[Any], Opcode]]] = {
-    opcode_values.BALANCE: ExactBalance,
-    opcode_values.SELFBALANCE: ExactBalance,
-    opcode_values.SHA3: NotedSha3,
-}
 
 
 def speculative_state(
@@ -109,12 +76,12 @@ def speculative_state(
             state_bases = (DirectState, *transient_storage_of(state_class), state_class)
             computation_bases = (DirectCalls, computation)
         wrapped = {
-            value: computation.opcodes[value] for value in _WRAPPERS if value in computation.opcodes
+            value: computation.opcodes[value] for value in WRAPPERS if value in computation.opcodes
         }
         opcodes = OpcodeTable(
             {
                 **computation.opcodes,
-                **{value: _WRAPPERS[value](operation) for value, operation in wrapped.items()},
+                **{value: WRAPPERS[value](operation) for value, operation in wrapped.items()},
             }
         )
         table = computation._precompiles

@@ -10,13 +10,11 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any, Final
 
-from eth.vm import forks
-from eth.vm.base import VM
 from eth.vm.forks.spurious_dragon.transactions import SpuriousDragonTransaction
 
-STOCK_VMS: Final[tuple[type[VM], ...]] = tuple(
-    vm for vm in vars(forks).values() if isinstance(vm, type) and issubclass(vm, VM)
-)
+from parallel_evm.forks import VM_CLASSES
+
+STOCK_VMS: Final = tuple(VM_CLASSES.values())
 
 _STATES: Final = tuple(vm.get_state_class() for vm in STOCK_VMS)
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
-from eth.vm import forks, opcode_values
-from eth.vm.base import VM
+from eth.vm import opcode_values
 from eth.vm.forks.berlin.logic import (
     GAS_SCHEDULE_EIP2929,
     extcodesize_eip2929,
@@ -28,6 +27,8 @@ from eth.vm.forks.istanbul.storage import GAS_SCHEDULE_EIP2200
 from eth.vm.forks.london.opcodes import LONDON_OPCODES
 from eth.vm.forks.london.storage import GAS_SCHEDULE_EIP3529
 from eth.vm.logic.storage import NetSStoreGasSchedule
+
+from parallel_evm.forks import VM_CLASSES
 
 Opcodes = Mapping[int, Any]
 
@@ -62,8 +63,7 @@ NAMES: Final[dict[int, str]] = {
 
 _STOCK: Final[dict[tuple[int, int], str]] = {
     (value, id(operation)): vm.__name__
-    for vm in vars(forks).values()
-    if isinstance(vm, type) and issubclass(vm, VM)
+    for vm in VM_CLASSES.values()
     for value, operation in vm.get_state_class().computation_class.opcodes.items()
 }
 

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eth.vm import forks
-
+from parallel_evm.forks import VM_CLASSES
 from parallel_evm.translator.code import Code, Instruction
 from parallel_evm.translator.dialect import Dialect
 from parallel_evm.translator.program import Program
@@ -121,7 +120,7 @@ def function_entries(code: bytes, opcodes: Mapping[int, Any]) -> dict[bytes, int
 
 
 def _state_class(fork: str) -> Any:
-    vm: Any = getattr(forks, fork.title().replace("-", "") + "VM", None)
+    vm = VM_CLASSES.get(fork.lower())
     if vm is None:
         raise ValueError(f"py-evm knows no fork {fork!r}")
     return vm.get_state_class()

@@ -449,3 +449,49 @@ def _session(leader: int) -> list[int]:
         if int(session) == leader and state != "Z":
             members.append(int(stat.parent.name))
     return members
+
+
+def test_a_file_in_the_current_folder_goes_by_that_folder(
+    chain: Any, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("chain.json", {"good": chain})
+    monkeypatch.chdir(file.parent)
+    result = runner.invoke(app, ["conform", file.name, *SERIAL])
+    assert result.exit_code == 0
+    assert file.parent.name in result.stdout
+    assert "unreadable" not in result.stdout
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    result = runner.invoke(app, ["conform", ""])
+    assert (result.exit_code, result.stderr) == (2, "parallel-evm: a PATH is empty\n")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "parallel_evm", *arguments]
+
+
+def test_json_is_written_where_nobody_reads_on(chain: Any, write: Write, tmp_path: Path) -> None:
+    file, told = write("chain.json", {"good": chain}), tmp_path / "told.json"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command("conform", str(file), *SERIAL, "--json", str(told)),
+        stdout=writer, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert json.loads(told.read_text())
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"import os; os.rmdir({str(gone)!r}); from parallel_evm.cli import main; main()"
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", script, "fuzz", "--seconds", "0.1"],
+        cwd=gone, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "parallel-evm: the current folder: No such file or directory\n"

@@ -125,6 +125,10 @@ def test_bench_replays_recorded_blocks_and_no_workload(tmp_path: Path) -> None:
         (["bench", "transfers", "--workers", "0"], "0"),
         (["bench", "transfers", "--json", "/no/such/folder/x.json"], "/no/such/folder"),
         (["bench", "transfers", "--json", "."], ". is a folder"),
+        (
+            ["bench", "transfers", "--workers", "1025"],
+            "'1025' is not a number of workers",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], culprit: str) -> None:

@@ -19,7 +19,7 @@ from parallel_evm.conformance.parallel import Parallel
 from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import replay
 from parallel_evm.conformance.scenario import FORK_WEIGHTS, scenario
-from parallel_evm.conformance.subject import Stock, Tally
+from parallel_evm.conformance.subject import Stock
 from parallel_evm.fallback import ROOT_PER_TRANSACTION
 from parallel_evm.forks import FORKS
 
@@ -77,7 +77,7 @@ def test_a_drawn_block_can_be_replayed(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class MisplacesWei:
+class MisplacesWei(Stock):
     """py-evm that puts a wei where it does not belong when a block transfers value."""
 
     name: str = "misplaces a wei"
@@ -91,15 +91,6 @@ class MisplacesWei:
                 return done
 
         return WrongVM
-
-    def take_tally(self) -> Tally:
-        return Tally()
-
-    def renew(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

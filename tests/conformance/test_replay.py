@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from eth.typing import AccountState
 from parallel_evm.conformance.compose import Setting, compose
 from parallel_evm.conformance.recorded import load
 from parallel_evm.conformance.replay import BlockReplay, Unusable, replay, run_replay
-from parallel_evm.conformance.subject import Stock, Tally
+from parallel_evm.conformance.subject import Stock
 from parallel_evm.forks import VM_CLASSES
 from parallel_evm.inputs import InputError
 
@@ -54,10 +54,10 @@ def test_receipts_before_byzantium_cannot_be_held_against_the_header(
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Wrong(Stock):
     """py-evm with one result changed after the fact."""
 
-    spoil: Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
+    spoil: Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]] = field(kw_only=True)
     name: str = "wrong"
 
     def transform(self, vm_class: Any) -> Any:
@@ -69,15 +69,6 @@ class Wrong:
                 return spoil(self, *done)
 
         return WrongVM
-
-    def take_tally(self) -> Tally:
-        return Tally()
-
-    def renew(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def lost_log(vm: Any, header: Any, receipts: Any, computations: Any) -> Any:
@@ -130,14 +121,14 @@ def raises(vm: Any, header: Any, receipts: Any, computations: Any) -> Any:
 def test_one_wrong_result_is_caught_and_named(
     spoil: Any, caught: set[str], case: Case, write_case: Write
 ) -> None:
-    result = replay(load(write_case(case)), Wrong(spoil))
+    result = replay(load(write_case(case)), Wrong(spoil=spoil))
     assert not result.equal
     expected = {f"{name}, {run}" for name in caught for run in ("cold", "warm")}
     assert {check.name for check in result.differences} == expected
 
 
 def test_an_executor_that_raises_is_a_difference(case: Case, write_case: Write) -> None:
-    result = replay(load(write_case(case)), Wrong(raises))
+    result = replay(load(write_case(case)), Wrong(spoil=raises))
     refusal = next(c for c in result.differences if c.name == "refusal, cold")
     assert "RuntimeError: worker 3 is gone" in refusal.detail
 
@@ -164,7 +155,7 @@ def test_a_refused_block_must_be_refused_alike(refused: Case, write_case: Write)
     assert refused["refused"] is True
     recording = load(write_case(refused))
     assert replay(recording, Stock()).equal
-    differing = replay(recording, Wrong(other_gas))
+    differing = replay(recording, Wrong(spoil=other_gas))
     assert differing.equal, "the refusal comes before anything could be spoilt"
 
 
@@ -221,7 +212,7 @@ def test_bad_input_spoils_only_its_own_block(
     assert [block.equal for block in replays.blocks] == [True]
     assert replays.exit_code == 2
     assert run_replay([good], Stock()).exit_code == 0
-    assert run_replay([bad, good], Wrong(other_gas)).exit_code == 1
+    assert run_replay([bad, good], Wrong(spoil=other_gas)).exit_code == 1
     assert json.loads(json.dumps(replays.to_dict()))["blocks"][0]["error"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from eth_utils import ValidationError
 
 from parallel_evm.conformance.as_json import state_to_json
 from parallel_evm.conformance.blocktests.results import Verdict
-from parallel_evm.conformance.subject import Tally
+from parallel_evm.conformance.subject import Stock
 from tests.conformance.blocktests.conftest import Entry, Write, run_one
 
 
@@ -33,10 +33,10 @@ def test_the_post_state_is_read_back(write_case: Write, entry: Entry, state: Acc
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Wrong(Stock):
     """py-evm that does one thing wrong while it applies the transactions of a block."""
 
-    spoil: Callable[[Any, Any], None]
+    spoil: Callable[[Any, Any], None] = field(kw_only=True)
     name: str = "wrong"
 
     def transform(self, vm_class: Any) -> Any:
@@ -48,15 +48,6 @@ class Wrong:
                 return super().apply_all_transactions(transactions, base_header)
 
         return WrongVM
-
-    def take_tally(self) -> Tally:
-        return Tally()
-
-    def renew(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def pays_too_much(vm: Any, header: Any) -> None:
@@ -84,7 +75,7 @@ def refuses_in_other_words(vm: Any, header: Any) -> None:
     ],
 )
 def test_a_wrong_subject_fails(spoil: Any, detail: str, write_case: Write, entry: Entry) -> None:
-    result = run_one(write_case, entry, Wrong(spoil))
+    result = run_one(write_case, entry, Wrong(spoil=spoil))
     assert result.verdict is Verdict.FAILED
     assert re.search(detail, result.detail), result.detail
 
@@ -93,7 +84,7 @@ def test_a_case_that_stock_fails_is_held_against_stock(write_case: Write, entry:
     entry["lastblockhash"] = "0x" + "11" * 32
     same = run_one(write_case, entry)
     assert (same.verdict, same.differs_from_stock) == (Verdict.STOCK_FAILS, False)
-    other = run_one(write_case, entry, Wrong(pays_too_much))
+    other = run_one(write_case, entry, Wrong(spoil=pays_too_much))
     assert (other.verdict, other.differs_from_stock) == (Verdict.STOCK_FAILS, True)
     assert "; the subject: blocks[0]: refused" in other.detail
 
