@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Compiled tests are kept, whatever the environment says: compiling takes each run ten seconds.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto
 
 .PHONY: demo test check bench conformance lint fast clean
 
@@ -10,7 +12,7 @@ demo: $(READY)
 	$(BIN)/parallel-evm demo
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -q -n auto
+	$(PYTEST)
 
 check: $(READY) lint fast
 
@@ -20,7 +22,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 fast: $(READY)
-	$(BIN)/python -m pytest -q -n auto -m "not slow and not conformance"
+	$(PYTEST) -m "not slow and not conformance" --hypothesis-profile fast
 
 bench: $(READY)
 	$(BIN)/parallel-evm bench

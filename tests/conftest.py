@@ -19,6 +19,9 @@ settings.register_profile(
     "mutation", derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
 
+# `make fast` (and with it `make check`) draws fewer examples than `make test`.
+settings.register_profile("fast", max_examples=25)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _translations_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:

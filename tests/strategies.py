@@ -52,7 +52,15 @@ def tried(examples: int) -> Any:
     )
 
 
-def mostly_slow(values: Iterable[str], *fast: str) -> list[Any]:
+def drawn(examples: int) -> Any:
+    """Settings of a property that needs so many examples, and fewer in `make fast`."""
+    usual = settings.get_profile("default").max_examples
+    return settings(
+        max_examples=max(10, examples * settings().max_examples // usual), deadline=None
+    )
+
+
+def mostly_slow(values: Iterable[Any], *fast: Any) -> list[Any]:
     """Parameters of a test of which ``fast`` are enough for every day."""
     return [
         value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values

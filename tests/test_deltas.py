@@ -79,7 +79,7 @@ def added(reports: Sequence[BlockReport]) -> int:
     return sum(bool(t.deltas) for report in reports for t in report.transactions)
 
 
-@pytest.mark.parametrize("name", mostly_slow(LINEAR_FORKS, LINEAR_FORKS[0], "prague"))
+@pytest.mark.parametrize("name", mostly_slow(LINEAR_FORKS, "prague"))
 def test_random_blocks_with_every_slot_linear(name: str) -> None:
     reports: list[BlockReport] = []
     chain_class = bold(name, reports, misled=1, workers=3)
@@ -319,7 +319,9 @@ def expiries(world: World) -> Any:
         yield Call(sender, pool.address, 90_000, pool.data("endPolicy", number))
 
 
-@pytest.mark.parametrize("scene", [collections, distributions, votes, expiries])
+@pytest.mark.parametrize(
+    "scene", mostly_slow([collections, distributions, votes, expiries], collections, votes)
+)
 def test_what_many_add_to_orders_nobody(scene: Any) -> None:
     made = bazaar(24, 3, scene)
     for report in imported(made)[1:]:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 
 
@@ -19,6 +21,7 @@ def test_py_evm_chain() -> None:
     assert "fallback: None" in done.stdout
 
 
+@pytest.mark.slow
 def test_one_by_one() -> None:
     script = EXAMPLES / "one_by_one.py"
     done = subprocess.run(

@@ -51,6 +51,7 @@ def run(scene: Workload, chain: Any, reports: list[BlockReport]) -> list[int]:
     return [report.reexecutions for report in reports[-len(scene.blocks) :]]
 
 
+@pytest.mark.slow
 def test_what_one_chain_learned_serves_another(scene: Workload, tmp_path: Path) -> None:
     reports: list[BlockReport] = []
     teacher = chain_class(scene, reports)

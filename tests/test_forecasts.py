@@ -132,6 +132,7 @@ def test_a_desk_that_was_never_seen_is_known_by_its_code() -> None:
     assert {t.worker for t in reports[2].transactions} == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_counter_that_leaps_after_a_hundred_steps() -> None:
     counts = [10] * 4
     blocks = [trade(counts) for _ in range(17)]  # 102 deals

@@ -15,6 +15,7 @@ from eth_utils.exceptions import ValidationError
 
 from parallel_evm import ConfigurationError, ParallelConfig, parallelize, workloads
 from parallel_evm.merkle.index import add_to_index_trie, index_trie
+from tests.strategies import mostly_slow
 
 FORKS = ("frontier", "spurious-dragon", "byzantium", "berlin", "london", "shanghai", "prague")
 
@@ -69,7 +70,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return noted
 
 
-@pytest.mark.parametrize("fork", FORKS)
+@pytest.mark.parametrize("fork", mostly_slow(FORKS, FORKS[0], FORKS[-1]))
 def test_every_step_is_py_evms(fork: str) -> None:
     workload = workloads.build("transfers", transactions=20, accounts=6, blocks=2, fork=fork)
     ours, stock = parallel(workload), workload.open()

@@ -16,9 +16,7 @@ SWITCHES = (
 )
 
 
-@pytest.mark.parametrize(
-    "workload", mostly_slow(["transfers", "swaps", "bridge"], "transfers", "bridge")
-)
+@pytest.mark.parametrize("workload", mostly_slow(["transfers", "swaps", "bridge"], "transfers"))
 def test_blocks_are_the_same_with_and_without(workload: str) -> None:
     scene = build(workload, transactions=24, accounts=12, blocks=2)
     builder = scene.open()

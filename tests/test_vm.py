@@ -45,6 +45,7 @@ from tests.strategies import (
     assemble,
     cold,
     mine,
+    mostly_slow,
     open_chain,
     parallel,
     state_of,
@@ -405,7 +406,9 @@ def _twice(chain_class: Any, acts: list[Act], coinbase: bytes = COINBASE) -> lis
     return [mine(chain, _signed(chain, acts), coinbase=coinbase) for _ in range(2)]
 
 
-@pytest.mark.parametrize("backend", ["serial", "thread", "process"])
+@pytest.mark.parametrize(
+    "backend", mostly_slow(["serial", "thread", "process"], "serial", "process")
+)
 @pytest.mark.parametrize("name", CUSTOM)
 def test_customised_vms_give_what_they_give_sequentially(name: str, backend: str) -> None:
     chain_class = _of(CUSTOM[name]())

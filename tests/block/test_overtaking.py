@@ -69,7 +69,7 @@ def test_what_a_late_speculation_wrote_is_not_believed(monkeypatch: pytest.Monke
         assert report.transactions[1].attempts == 2  # here, and by the worker for nothing
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_random_blocks_by_an_impatient_coordinator(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

@@ -286,7 +286,7 @@ def test_a_transaction_that_is_refused_in_any_place(
 # Random blocks
 #
 @pytest.mark.parametrize("seed", [0, *[pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)]])
-@pytest.mark.parametrize("backend", mostly_slow(BACKENDS, "thread", "auto"))
+@pytest.mark.parametrize("backend", mostly_slow(BACKENDS, "auto"))
 def test_random_blocks_in_random_lanes(backend: str, seed: int) -> None:
     reports: list[BlockReport] = []
     chain_class = parallel(fork(FORK).chain_class, reports, misled=seed, backend=backend, workers=3)

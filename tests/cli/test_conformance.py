@@ -471,6 +471,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "parallel_evm", *arguments]
 
 
+@pytest.mark.slow
 def test_json_is_written_where_nobody_reads_on(chain: Any, write: Write, tmp_path: Path) -> None:
     file, told = write("chain.json", {"good": chain}), tmp_path / "told.json"
     reader, writer = os.pipe()
@@ -484,6 +485,7 @@ def test_json_is_written_where_nobody_reads_on(chain: Any, write: Write, tmp_pat
     assert json.loads(told.read_text())
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -15,6 +15,7 @@ from parallel_evm.cli import app, speed
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_demo_compares_both_ways_and_says_identical() -> None:
     result = runner.invoke(app, ["demo", "--txs", "12", "--backend", "serial", "--json"])
     assert result.exit_code == 0, result.output
@@ -55,6 +56,7 @@ def test_bench_prints_ratios_and_writes_json(
     assert list(cache.iterdir())
 
 
+@pytest.mark.slow
 def test_bench_of_single_transactions(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     arguments = ["bench", "erc20", "--txs", "4", "--blocks", "1", "--workers", "1", "--single"]

@@ -178,7 +178,12 @@ def test_functions_without_arguments_and_long_hex() -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["f(uint8[200],uint8[200])", f"f({','.join(['(bool)'] * 9)})", "f(bytes[][2])"]
+    "function",
+    [
+        pytest.param("f(uint8[200],uint8[200])", marks=pytest.mark.slow),
+        f"f({','.join(['(bool)'] * 9)})",
+        "f(bytes[][2])",
+    ],
 )
 def test_arguments_that_are_not_too_much(function: str) -> None:
     assert f"{function}, selector" in translated("0x" + DOUBLE, "--function", function)
@@ -189,6 +194,7 @@ def test_bytecode_has_no_names() -> None:
     assert (result.exit_code, "no names" in result.stderr) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_output_that_goes_nowhere() -> None:
     command = [sys.executable, "-m", "parallel_evm", "translate", "0x6000"]

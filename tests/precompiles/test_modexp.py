@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from eth.vm.forks import BerlinVM, ByzantiumVM, PragueVM
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parallel_evm.precompiles import modexp
 from tests.precompiles.outcomes import hold, hold_at_cost
 from tests.precompiles.points import word
+from tests.strategies import drawn
 
 
 def encoded(base: bytes, exponent: bytes, modulus: bytes) -> bytes:
@@ -65,7 +66,7 @@ LENGTHS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@drawn(150)
 @given(LENGTHS, LENGTHS, LENGTHS, st.binary(max_size=100), st.sampled_from([ByzantiumVM, BerlinVM]))
 @example(0, 2**64, 0, b"", BerlinVM)
 @example(0, 2**256 - 1, 1, b"", ByzantiumVM)

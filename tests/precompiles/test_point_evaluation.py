@@ -14,7 +14,7 @@ import ckzg
 import pytest
 from eth.precompiles import point_evaluation as stock
 from eth.vm.forks import CancunVM
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point, Scalar
 
@@ -23,6 +23,7 @@ from parallel_evm.precompiles.kzg import holds
 from parallel_evm.precompiles.point_evaluation import loaded_once
 from tests.precompiles.outcomes import address, fast_table, hold, run, stock_table
 from tests.precompiles.points import word
+from tests.strategies import drawn
 
 INFINITY = b"\xc0" + bytes(47)
 GENERATOR = bytes.fromhex(
@@ -137,7 +138,7 @@ def test_proofs_that_do_not_hold(data: bytes) -> None:
     assert hold(10, data, gas=49_999).error is not None
 
 
-@settings(max_examples=40, deadline=None)
+@drawn(40)
 @given(st.integers(0, ORDER - 1), st.integers(0, ORDER - 1), st.integers(0, ORDER - 1))
 def test_a_line_goes_through_its_points_only(slope: int, height: int, z: int) -> None:
     """p(x) = slope x + height, where (p - p(z)) / (x - z) is the slope."""

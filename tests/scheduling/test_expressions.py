@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
 from parallel_evm.scheduling.expressions import Access, Call, Explainer, call_of
 from parallel_evm.state.keys import BALANCE, CODE, Key
+from tests.strategies import drawn
 
 ALICE, BOB, POOL, TOKEN = (bytes([n]) * 20 for n in (0xA1, 0xB0, 0x60, 0x70))
 words = st.one_of(
@@ -59,7 +60,7 @@ def touched(draw: st.DrawFn) -> tuple[Call, list[Key], dict[bytes, bytes], dict[
     return call, [(address, slot % 2**256) for address, slot in keys], preimages, held
 
 
-@settings(max_examples=300, deadline=None)
+@drawn(300)
 @given(touched(), st.booleans())
 def test_an_expression_comes_to_the_key_that_it_was_made_for(
     sample: tuple[Call, list[Key], dict[bytes, bytes], dict[bytes, Any]], counts: bool

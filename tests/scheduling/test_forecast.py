@@ -16,7 +16,7 @@ from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.prague import PragueVM
 from eth.vm.interrupt import EVMMissingData
 from eth_keys.datatypes import PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
@@ -31,6 +31,7 @@ from parallel_evm.state.keys import BALANCE, CODE, LIFE, NONCE, Key
 from parallel_evm.state.recorder import Observations
 from parallel_evm.state.source import Account, AccountSource
 from parallel_evm.workloads import artifacts
+from tests.strategies import drawn
 
 CHAIN_ID = 1337
 BUILDER = CancunVM.get_transaction_builder()
@@ -1017,7 +1018,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Any, bytes, Speculation]]:
     return history
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(histories())
 def test_what_was_touched_twice_running_is_expected_the_third_time(
     history: list[tuple[Any, bytes, Speculation]],

@@ -32,6 +32,7 @@ from tests.scheduling.test_forecast import (
     touched,
     with_code,
 )
+from tests.strategies import drawn
 
 
 def read(data: Any) -> Forecaster:
@@ -46,7 +47,7 @@ def experienced() -> Forecaster:
     return forecaster
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(drawn(60), suppress_health_check=list(HealthCheck))
 @given(histories())
 def test_what_is_read_back_forecasts_the_same(history: list[Any]) -> None:
     forecaster = Forecaster()
@@ -161,7 +162,7 @@ def test_what_is_no_such_file_is_refused_with_the_place(complaint: str, data: An
     assert complaint in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
+@drawn(200)
 @given(st.data())
 def test_anything_else_in_a_file_is_refused_or_does_no_harm(data: st.DataObject) -> None:
     """Whatever passes can be evaluated."""

@@ -238,6 +238,7 @@ print(json.dumps(to_json(forecaster)))
 """
 
 
+@pytest.mark.slow
 def test_what_is_learned_does_not_depend_on_the_order_of_sets() -> None:
     root = str(Path(__file__).parents[2])
     said = []

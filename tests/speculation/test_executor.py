@@ -22,7 +22,7 @@ from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.constants import MAX_INITCODE_SIZE
 from eth.vm.forks.spurious_dragon.constants import EIP170_CODE_SIZE_LIMIT
 from eth.vm.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rlp import encode
 
@@ -49,6 +49,7 @@ from tests.strategies import (
     assemble,
     create_address,
     deploying,
+    drawn,
     mostly_slow,
 )
 
@@ -342,7 +343,7 @@ CALLED = {
 }
 
 
-@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, "byzantium", "prague"))
+@pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, "byzantium"))
 def test_calls_of_every_kind_of_account_by_every_type(name: str) -> None:
     author = Author(name)
     for to in CALLED.values():
@@ -454,7 +455,7 @@ def test_collisions(name: str) -> None:
 
 @pytest.mark.parametrize("name", mostly_slow(DIRECT_FORKS, *OFTEN))
 @given(drawn=st.lists(transactions(), max_size=6))
-@settings(max_examples=20, deadline=None)
+@drawn(20)
 def test_gas_for_data_is_py_evms_whatever_was_asked_before(name: str, drawn: list[Any]) -> None:
     executor: Any = Pair(fork(name).vm_class, state()).direct._executor
     author = Author(name)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from eth.vm.forks.prague import PragueVM
-from hypothesis import given, settings
+from hypothesis import given
 
 from parallel_evm.speculation.fields import fields_of
 from tests.speculation.transactions import transactions
+from tests.strategies import drawn
 
 
 @given(transactions())
-@settings(max_examples=200, deadline=None)
+@drawn(200)
 def test_fields_are_those_of_the_properties(transaction: Any) -> None:
     for one in (transaction, type(transaction).decode(transaction.encode())):
         fields = fields_of(one)

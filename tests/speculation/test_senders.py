@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 from eth.constants import SECPK1_N
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.forks import since
 from parallel_evm.speculation.senders import recover_encoded, recover_sender, remember_sender
 from parallel_evm.workloads.forks import fork
-from tests.strategies import GHOST, KEYS, SENDERS, Act, Delegation, Pen, cold, open_chain, state_of
+from tests.strategies import (
+    GHOST,
+    KEYS,
+    SENDERS,
+    Act,
+    Delegation,
+    Pen,
+    cold,
+    drawn,
+    open_chain,
+    state_of,
+)
 
 RULES = fork("prague")
 CHAIN = open_chain(RULES.chain_class, state_of("prague"))
@@ -63,7 +74,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 @given(numbers, numbers, st.integers(-2, 40), st.sampled_from([0, 1, 2, 4]), st.data())
 def test_nonsense_is_no_signature_for_both(
     r: int, s: int, v: int, type_id: int, data: st.DataObject

@@ -9,7 +9,7 @@ from eth.vm.forks.berlin.transactions import AccountAccesses, TypedTransaction
 from eth.vm.forks.prague.transactions import Authorization
 from eth_bloom import BloomFilter
 from eth_keys.datatypes import PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.speculation import signing
@@ -18,6 +18,7 @@ from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.senders import recover_encoded, recover_sender
 from parallel_evm.workloads.forks import fork
 from tests.speculation.transactions import addresses, transactions, words
+from tests.strategies import drawn
 
 
 def message_for_signing(transaction: Any) -> bytes:
@@ -25,7 +26,7 @@ def message_for_signing(transaction: Any) -> bytes:
 
 
 @given(transactions())
-@settings(max_examples=400, deadline=None)
+@drawn(400)
 def test_the_message_is_the_one_that_py_evm_makes(transaction: Any) -> None:
     expected = transaction.get_message_for_signing()
     assert message_for_signing(transaction) == expected
@@ -37,7 +38,7 @@ def test_the_message_is_the_one_that_py_evm_makes(transaction: Any) -> None:
 
 
 @given(transactions())
-@settings(max_examples=300, deadline=None)
+@drawn(300)
 def test_what_was_signed_is_read_off_the_wire(transaction: Any) -> None:
     fields = fields_of(transaction)
     if fields is None:  # from before EIP-155
@@ -54,7 +55,7 @@ def test_what_was_signed_is_read_off_the_wire(transaction: Any) -> None:
 
 
 @given(transactions(), st.binary(min_size=32, max_size=32).filter(any))
-@settings(max_examples=60, deadline=None)
+@drawn(60)
 def test_the_sender_is_the_one_that_py_evm_recovers(transaction: Any, secret: bytes) -> None:
     key = PrivateKey(b"\x01" + secret[1:])
     if transaction.type_id is None:

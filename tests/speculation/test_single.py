@@ -69,7 +69,7 @@ def test_a_block_built_one_by_one_runs_translated_to_the_same_end(fork: str) -> 
     assert ours.mine_block().hash == stock.mine_block().hash
 
 
-@pytest.mark.parametrize("name", mostly_slow(["swaps", "lending", "governance"], "governance"))
+@pytest.mark.parametrize("name", mostly_slow(["swaps", "lending", "governance"], "lending"))
 def test_calls_and_estimates(name: str) -> None:
     workload = build(name, transactions=10, accounts=6)
     ours, stock = both(workload)
@@ -95,7 +95,7 @@ def _agrees(index: int, caplog: pytest.LogCaptureFixture) -> None:
     assert "Translated code failed" not in caplog.text
 
 
-@pytest.mark.parametrize("index", range(40))
+@pytest.mark.parametrize("index", mostly_slow(range(40), *range(10)))
 def test_random_blocks_in_py_evms_loop(index: int, caplog: pytest.LogCaptureFixture) -> None:
     _agrees(index, caplog)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from eth.constants import EMPTY_SHA3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.state.base import CachedSource, Changes
@@ -15,7 +15,17 @@ from parallel_evm.state.keys import BALANCE, NO_WIPE
 from parallel_evm.state.replica import ACCOUNT, CODE, SLOT, Replica, Want, answer
 from parallel_evm.state.source import Account
 from parallel_evm.workloads.forks import fork
-from tests.strategies import Act, Pen, account, assemble, mine, open_chain, parallel, state_of
+from tests.strategies import (
+    Act,
+    Pen,
+    account,
+    assemble,
+    drawn,
+    mine,
+    open_chain,
+    parallel,
+    state_of,
+)
 
 X, Y = b"\x01" * 20, b"\x02" * 20
 
@@ -101,7 +111,7 @@ def test_it_is_dropped_when_it_outgrows_its_bound() -> None:
     assert ledger.loaded == [(X, 4)]
 
 
-@settings(max_examples=50, deadline=None)
+@drawn(50)
 @given(st.lists(st.tuples(st.sampled_from([X, Y]), st.integers(0, 3)), max_size=20))
 def test_a_replica_answers_as_the_coordinator_would(keys: list[tuple[bytes, int]]) -> None:
     ledger = Ledger()

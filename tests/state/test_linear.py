@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.state.linear import Guard, Linear, Word
+from tests.strategies import drawn
 
 MAX = 2**256 - 1
 SIGN = 2**255
@@ -92,7 +93,7 @@ def number(word: Any) -> int:
     return word.now if isinstance(word, Linear) else word
 
 
-@settings(max_examples=600, deadline=None)
+@drawn(600)
 @given(BASES, st.lists(STEPS, min_size=1, max_size=8), st.lists(st.integers(0, MAX), max_size=4))
 def test_a_program_does_the_same_for_every_base_that_the_guard_allows(
     seen: int, steps: list[Step], others: list[int]

@@ -12,9 +12,10 @@ from parallel_evm import ParallelConfig, parallelize, workloads
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.translator import has_stock_loop
 from parallel_evm.translator.trace import Trace
+from tests.strategies import mostly_slow
 
 
-@pytest.mark.parametrize("name", ("swaps", "lending"))
+@pytest.mark.parametrize("name", mostly_slow(("swaps", "lending"), "swaps"))
 def test_a_block_comes_out_the_same_and_was_translated(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

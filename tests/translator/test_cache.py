@@ -533,6 +533,7 @@ def test_chains_keep_and_use_translations(
     assert files.items() <= {file: file.stat().st_mtime_ns for file in folder.iterdir()}.items()
 
 
+@pytest.mark.slow
 def test_workers_write_while_nobody_calls_them(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     import_blocks(folder, "process", leave_open=True)
@@ -543,6 +544,7 @@ def test_workers_write_while_nobody_calls_them(tmp_path: Path) -> None:
     close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "settings"), [(False, {}), (True, {"translate": False})], ids=("cache", "translate")
 )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from parallel_evm.translator import NotRecorded
+from tests.strategies import mostly_slow
 from tests.translator.guarded import Guarded
 
 MAX = 2**256 - 1
@@ -197,7 +198,7 @@ def compare(run: Any, plain: Any, view: Any, storage: dict[tuple[bytes, int], in
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 1000])
-@pytest.mark.parametrize("fork", ["berlin", "shanghai", "cancun"])
+@pytest.mark.parametrize("fork", mostly_slow(["berlin", "shanghai", "cancun"], "cancun"))
 def test_programs_do_the_same_from_every_state_that_they_cannot_tell_apart(
     lab: Any, fork: str, threshold: int
 ) -> None:

@@ -95,9 +95,10 @@ BRANCHING = bytes.fromhex(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "threshold",
-    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)],
+    [1, 2, 3],
 )
 def test_hot_ways_out_at_every_gas_limit(lab: Any, threshold: int) -> None:
     head = b"\xaa\xbb\xcc\xdd"

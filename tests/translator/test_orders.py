@@ -26,6 +26,7 @@ from parallel_evm.translator.program import FREE_TRACES
 from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import Made, Wanted, translate
 from parallel_evm.workers.assistant import ProcessAssistant
+from tests.strategies import mostly_slow
 from tests.translator.guarded import Guarded
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
@@ -588,7 +589,10 @@ def check_random_programs(lab: Any, fork: str, seeds: range, times: int) -> None
     assert len(assistant.made) > len(seeds)
 
 
-@pytest.mark.parametrize("fork", ("frontier", "byzantium", "istanbul", "london", "prague"))
+@pytest.mark.parametrize(
+    "fork",
+    mostly_slow(("frontier", "byzantium", "istanbul", "london", "prague"), "byzantium", "prague"),
+)
 def test_random_programs(lab: Any, fork: str) -> None:
     check_random_programs(lab, fork, range(8), times=2)
 

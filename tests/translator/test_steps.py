@@ -61,7 +61,7 @@ def test_random_programs(lab: Any, fork: str, steps_run: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fork", mostly_slow(("frontier", "istanbul", "berlin", "prague"), "frontier", "prague")
+    "fork", mostly_slow(("frontier", "istanbul", "berlin", "prague"), "prague")
 )
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_gas_limit(lab: Any, fork: str, name: str, steps_run: list[int]) -> None:

@@ -40,6 +40,7 @@ def deploy(w3: Web3, name: str, *arguments: Any) -> Any:
     return w3.eth.contract(address=receipt["contractAddress"], abi=artifact["abi"])
 
 
+@pytest.mark.slow
 def test_hundreds_of_transactions_of_some_senders_in_one_parallel_block(
     w3: Web3, provider: ParallelTesterProvider
 ) -> None:

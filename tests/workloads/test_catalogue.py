@@ -39,7 +39,7 @@ def test_the_names() -> None:
     )
 
 
-@pytest.mark.parametrize("name", mostly_slow(names(), "transfers", "mixed"))
+@pytest.mark.parametrize("name", mostly_slow(names(), "transfers", "lending"))
 def test_every_transaction_succeeds(name: str, small: Any, execute: Any) -> None:
     workload = small(name)
     assert [len(block) for block in workload.blocks] == [20, 20]
@@ -89,7 +89,7 @@ def test_transfers_run_and_import_on_every_fork(fork_name: str, execute: Any) ->
         assert importer.import_block(block).imported_block.hash == block.hash
 
 
-@pytest.mark.parametrize("name", mostly_slow(names(), "erc20", "mixed"))
+@pytest.mark.parametrize("name", mostly_slow(names(), "erc20"))
 def test_the_seed_determines_everything(name: str, small: Any) -> None:
     first = small(name)
     parameters = {**SMALL, "blocks": 2, "hot_ratio": 0.3}
@@ -133,7 +133,7 @@ def test_blocks_of_one_fork_share_a_chain_class() -> None:
     assert build("transfers", **SMALL).chain_class is build("erc20", **SMALL).chain_class
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", mostly_slow(names(), "erc20", "lending"))
 def test_contracts_are_labelled(name: str, small: Any) -> None:
     workload = small(name)
     assert workload.labels.keys() == workload.artifacts.keys()
