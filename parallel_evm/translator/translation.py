@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from parallel_evm.translator.cache import Key
 from parallel_evm.translator.code import Code
 from parallel_evm.translator.recording import Recording
-from parallel_evm.translator.trace import MAX_REPEATS, Onward, Trace
+from parallel_evm.translator.trace import MAX_REPEATS, Trace
+from parallel_evm.translator.writer import Onward
 
 Trail = tuple[Any, ...]
 """What was recorded on the way: of a call, then (way out, rest, recording) each; packed."""
