@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eth_typing import URI
-from requests.exceptions import RequestException
-from web3.exceptions import Web3Exception
-from web3.providers.rpc import HTTPProvider
-from web3.types import RPCEndpoint
 
 from parallel_evm.inputs import InputError
+
+if TYPE_CHECKING:
+    from web3.types import RPCEndpoint
 
 _BATCH: Final = 500
 _TIMEOUT: Final = 120.0
@@ -27,13 +26,19 @@ class RpcNode:
     """An endpoint. Every method raises InputError if there is no answer, or if it is an error."""
 
     def __init__(self, url: str) -> None:
+        # Here, since every command would wait half a second for them, of which few ask a node.
+        from requests.exceptions import RequestException
+        from web3.exceptions import Web3Exception
+        from web3.providers.rpc import HTTPProvider
+
         self.url = url
+        self._problems = (RequestException, Web3Exception, ValueError)
         self._provider = HTTPProvider(URI(url), request_kwargs={"timeout": _TIMEOUT})
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """The result, which may be None."""
         with self._answering(method):
-            response = self._provider.make_request(RPCEndpoint(method), list(arguments))
+            response = self._provider.make_request(cast("RPCEndpoint", method), list(arguments))
         return self._result(method, response)
 
     def ask_all(self, requests: Sequence[tuple[str, list[Any]]]) -> list[Any]:
@@ -58,7 +63,7 @@ class RpcNode:
     def _answering(self, method: str) -> Iterator[None]:
         try:
             yield
-        except (RequestException, Web3Exception, ValueError) as problem:
+        except self._problems as problem:
             raise InputError(self.url, method, f"no answer ({problem})") from None
 
     def _result(self, method: str, response: Any) -> Any:

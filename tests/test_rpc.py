@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -69,3 +71,8 @@ def test_fewer_answers_than_questions(node: Any) -> None:
 def test_nobody_there() -> None:
     with pytest.raises(InputError, match=r"http://127\.0\.0\.1:9: twice: no answer"):
         RpcNode("http://127.0.0.1:9").ask_all([("twice", [1])])
+
+
+def test_who_asks_no_node_does_not_wait_for_web3() -> None:
+    program = "import sys, parallel_evm.cli; sys.exit('web3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
