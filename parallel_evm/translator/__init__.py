@@ -5,7 +5,8 @@ are the same to the last gas and error text. From bottom to top:
 
 - `words` and `values`: arithmetic, exact and symbolic; `operations`: what an opcode object means;
   `code`: instructions.
-- `trace`: one function, with `draft` (its text) and `memory` (bytes that are known);
+- `trace`: one function, with `instructions` (each opcode), `writer` (what is written and known so
+  far), `draft` (the text) and `memory` (bytes that are known);
   `translation`: from what is wanted to code; `recording`: the path of a call.
 - `machine`, `calls` and `guarded_memory`: what functions use at run time; `steps`: cold code.
 - `cache`, `store` and `visits`: what outlives the process; `orders`: who translates meanwhile.

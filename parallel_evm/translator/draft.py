@@ -4,7 +4,7 @@ Responsible for text. Gas is charged once per *segment*, the stretch between two
 py-evm sees the gas meter; what a segment costs is only known at its end, so it is filled in last.
 A way out of the function becomes a function of its own, to be compiled when somebody leaves there:
 most never are, and compiling costs more than everything else.
-Talks to: `values`. Never: knows an opcode; that is `trace`.
+Talks to: `values`. Never: knows an opcode (`instructions`), or what is known of a word (`writer`).
 """
 
 from __future__ import annotations

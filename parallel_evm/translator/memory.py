@@ -2,7 +2,7 @@
 
 Responsible for: which word lies where, how long memory is, and what has not been written to the
 real `bytearray` yet. A word that is written and read again within a trace never touches it.
-Talks to nobody: `trace` asks, and writes the Python. Never: holds addresses that are not constant;
+Talks to nobody: `writer` asks, and writes the Python. Never: holds addresses that are not constant;
 after a write to such an address nothing is known any more.
 """
 

@@ -5,7 +5,7 @@ expression that nobody needed yet (one that is never needed is never written). E
 width: the number of bits that it has at most. Where the widths show that a result fits, the
 `& MAX` of the EVM's arithmetic is left out; where a mask cannot change a value, so is the mask.
 
-Here is only what pure opcodes do to values; `trace` writes them down as Python.
+Here is only what pure opcodes do to values; `draft` writes them down as Python.
 """
 
 from __future__ import annotations
