@@ -512,7 +512,7 @@ def import_blocks(
                 cache_module.cache_at(str(cached)).save(5.0, last=True)
 
 
-@pytest.mark.parametrize("backend", mostly_slow(("serial", "thread", "process"), "process"))
+@pytest.mark.parametrize("backend", mostly_slow(("serial", "thread", "process"), "serial"))
 def test_chains_keep_and_use_translations(
     tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.strategies import mostly_slow
 from tests.workers.campaign import mine_again_and_again, run
 from tests.workers.faults import CLEAN, FAULTS, SAME, Disk, Strike, whole, workload
 
@@ -12,7 +13,7 @@ QUICKLY = ("killed", "garbage", "interrupted", "disk full")
 
 # A Ctrl-C that strikes while Python calls somebody back (Hypothesis counts collections) is lost.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", QUICKLY)
+@pytest.mark.parametrize("name", mostly_slow(QUICKLY, *(set(QUICKLY) - {"garbage"})))
 def test_a_fault_at_two_moments(name: str) -> None:
     strikes = run(name, times=2, seed=1, scenario="erc20", transactions=6, blocks=2)
     check(name, strikes)
