@@ -23,7 +23,10 @@ def imported(module: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative imports are not followed here"
+            if node.module not in MODULES:
+                continue
             below = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (name if name in MODULES else node.module for name in below)
 

@@ -1,7 +1,8 @@
-"""How instructions are written down: a function for each, by `OWN`.
+"""How instructions are written down.
 
-Each returns where the trace goes on, True for the next instruction, or None at its end.
-
+Responsible for: `computed`, what pure opcodes make of words; `environmental`, what stays the same
+while a computation runs; and a function for each other opcode, by `OWN`, which returns where the
+trace goes on, True for the next instruction, or None at its end.
 Talks to: the `Writer`, by whose means all is said. Never: writes what depends on more than the
 instruction and what the writer knows.
 """
@@ -20,11 +21,51 @@ from parallel_evm.translator.operations import (
     exponent_byte_gas,
     net_metering,
 )
-from parallel_evm.translator.values import Value, constant
+from parallel_evm.translator.values import Value, apply, constant
 from parallel_evm.translator.writer import CALL_DATA, MEMORY_LIMIT, Writer, literal
+
+# Opcodes whose value stays the same for as long as the computation runs.
+ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
+    "ADDRESS": ('from_bytes(A, "big")', 160),
+    "ORIGIN": ('from_bytes(c.transaction_context.origin, "big")', 160),
+    "CALLER": ('from_bytes(c.msg.sender, "big")', 160),
+    "CALLVALUE": ("c.msg.value", 256),
+    "CALLDATASIZE": ("len(D) - 32", 48),
+    "GASPRICE": ("c.transaction_context.gas_price", 256),
+    "TIMESTAMP": ("c.state.timestamp", 256),
+    "NUMBER": ("c.state.block_number", 256),
+}
 
 _WORD: Final = constant(32)
 _BYTE: Final = constant(1)
+
+
+# -- what an opcode's operands, or the computation, determine
+
+
+def computed(writer: Writer, name: str, *operands: Value) -> Value:
+    """The result of a pure opcode; of the first word of the call data the selector is known."""
+    if writer.recording is not None and len(writer.recording.selector) == 4:
+        first = writer.environment.get("CALLDATALOAD 0")
+        if first is not None:
+            selector = int.from_bytes(writer.recording.selector, "big")
+            a, b = operands[0], operands[-1]
+            if name == "SHR" and b is first and a.constant == 224:
+                return constant(selector)
+            if name == "DIV" and a is first and b.constant == 2**224:
+                return constant(selector)
+    if name == "ISZERO" and operands[0] in writer.nonzero:
+        return constant(0)
+    return writer.once((name, *operands), lambda: apply(name, *operands))
+
+
+def environmental(writer: Writer, name: str) -> Value:
+    if name == "CALLDATASIZE" and writer.recording is not None:
+        return constant(writer.recording.size)
+    if name not in writer.environment:
+        template, width = ENVIRONMENT[name]
+        writer.environment[name] = Value(template, (), width)
+    return writer.environment[name]
 
 
 # -- stack and flow

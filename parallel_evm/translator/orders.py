@@ -16,8 +16,8 @@ from eth.vm import forks
 
 from parallel_evm.translator.code import Code
 from parallel_evm.translator.operations import Opcodes, origin
+from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import Made, Wanted, translate
-from parallel_evm.translator.writer import NoWayOn
 
 Described = tuple[bool, tuple[tuple[int, str], ...]]
 """An opcode table by whose objects its objects do the work of: does it note preimages, and for

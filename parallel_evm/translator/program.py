@@ -29,6 +29,7 @@ from parallel_evm.translator.machine import only_numbers
 from parallel_evm.translator.orders import Order
 from parallel_evm.translator.recording import MAX_BLOCKS, Kind, Recording
 from parallel_evm.translator.steps import ColdCode
+from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import (
     Made,
     Trail,
@@ -36,7 +37,6 @@ from parallel_evm.translator.translation import (
     name_of,
     translate,
 )
-from parallel_evm.translator.writer import NoWayOn
 
 FREE_TRACES: Final = 8
 VISITS_PER_TRACE: Final = 4

@@ -30,7 +30,13 @@ from typing import Final
 
 from parallel_evm.translator.calls import has_direct_form
 from parallel_evm.translator.code import Code, Instruction
-from parallel_evm.translator.instructions import OWN, extcodesize
+from parallel_evm.translator.instructions import (
+    ENVIRONMENT,
+    OWN,
+    computed,
+    environmental,
+    extcodesize,
+)
 from parallel_evm.translator.operations import (
     ARITY,
     ENDINGS,
@@ -40,7 +46,7 @@ from parallel_evm.translator.operations import (
 from parallel_evm.translator.recording import Recording
 from parallel_evm.translator.values import Value
 from parallel_evm.translator.words import FOLD
-from parallel_evm.translator.writer import ENVIRONMENT, Left, NoWayOn, Onward, Writer
+from parallel_evm.translator.writer import Left, Onward, Writer
 
 MAX_INSTRUCTIONS: Final = 400
 MAX_PATH: Final = 4000
@@ -57,6 +63,10 @@ _PUSHES_NUMBER: Final = _CALLS | {"EXTCODESIZE", "BASEFEE", "BLOBBASEFEE", "CHAI
 _SEES_MEMORY: Final = _CALLS | {"CREATE", "CREATE2", "EXTCODECOPY"}
 
 
+class NoWayOn(Exception):
+    """What a trace would need to know to go on is not there any more."""
+
+
 class Trace(Writer):
     """Translates from one position on. Use once."""
 
@@ -70,13 +80,8 @@ class Trace(Writer):
         onward: Sequence[Onward] = (),
         repeats: int = MAX_REPEATS,
     ) -> None:
-        """``seen``: where the block at a position went when it was last interpreted.
-
-        ``recording``: of a call; ``entry`` is then 0, and the trace follows it. ``onward``: only
-        to that way out, and on from there; and so forth. What comes before is not written.
-
-        ``repeats``: how often one block may come up; 0 makes a trace of one block.
-        """
+        """``repeats``: how often one block may come up; 0 makes a trace of one block. The rest as
+        for a `Writer`."""
         super().__init__(code, entry, seen, notes_sha3, recording, onward)
         self._entry = entry
         self._repeats = repeats
@@ -164,10 +169,10 @@ class Trace(Writer):
             return self._call_stock(instruction)
         self.spend(instruction.operation.gas_cost)
         if name in _FOLDED:
-            self.push(self.computed(name, *self.pop(_FOLDED[name])))
+            self.push(computed(self, name, *self.pop(_FOLDED[name])))
             return instruction.following
         if name in ENVIRONMENT:
-            self.push(self.environmental(name))
+            self.push(environmental(self, name))
             return instruction.following
         following = OWN[name](self, instruction)
         return instruction.following if following is True else following

@@ -19,23 +19,11 @@ from parallel_evm.translator.draft import Draft
 from parallel_evm.translator.machine import NAMESPACE, expansion_gas
 from parallel_evm.translator.memory import KnownMemory, Piece
 from parallel_evm.translator.recording import Recording
-from parallel_evm.translator.values import Value, apply, constant
+from parallel_evm.translator.values import Value
 
 MEMORY_LIMIT: Final = 2**32
 """So much memory exists for nobody."""
 CALL_DATA: Final = 'from_bytes(D[{0}:{0} + 32], "big")'
-
-# Opcodes whose value stays the same for as long as the computation runs.
-ENVIRONMENT: Final[dict[str, tuple[str, int]]] = {
-    "ADDRESS": ('from_bytes(A, "big")', 160),
-    "ORIGIN": ('from_bytes(c.transaction_context.origin, "big")', 160),
-    "CALLER": ('from_bytes(c.msg.sender, "big")', 160),
-    "CALLVALUE": ("c.msg.value", 256),
-    "CALLDATASIZE": ("len(D) - 32", 48),
-    "GASPRICE": ("c.transaction_context.gas_price", 256),
-    "TIMESTAMP": ("c.state.timestamp", 256),
-    "NUMBER": ("c.state.block_number", 256),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +36,6 @@ class Onward:
     """Gas that is to be given back there."""
     recording: Recording
     """What a call did from there on."""
-
-
-class NoWayOn(Exception):
-    """What a trace would need to know to go on is not there any more."""
 
 
 class Left(Exception):
@@ -75,7 +59,11 @@ class Writer:
         recording: Recording | None,
         onward: Sequence[Onward],
     ) -> None:
-        """`Trace` says what these are."""
+        """``seen``: where the block at a position went when it was last interpreted.
+
+        ``recording``: of a call; ``entry`` is then 0, and the trace follows it. ``onward``: only
+        to that way out, and on from there; and so forth. What comes before is not written.
+        """
         self.code = code
         self.notes_sha3 = notes_sha3
         self.operations: dict[str, None] = {}
@@ -177,24 +165,9 @@ class Writer:
     def known(self, width: int, text: str) -> Value:
         return self.draft.known(width, text)
 
-    def computed(self, name: str, *operands: Value) -> Value:
-        """The result of a pure opcode; of the first word of the call data the selector is known."""
-        if self.recording is not None and len(self.recording.selector) == 4:
-            first = self.environment.get("CALLDATALOAD 0")
-            if first is not None:
-                selector = int.from_bytes(self.recording.selector, "big")
-                a, b = operands[0], operands[-1]
-                if name == "SHR" and b is first and a.constant == 224:
-                    return constant(selector)
-                if name == "DIV" and a is first and b.constant == 2**224:
-                    return constant(selector)
-        if name == "ISZERO" and operands[0] in self.nonzero:
-            return constant(0)
-        return self.once((name, *operands), lambda: apply(name, *operands))
-
     def once(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
         """What has been computed before is not computed again."""
-        same = tuple(part.constant if is_constant(part) else part for part in key)
+        same = tuple(part.constant if _is_constant(part) else part for part in key)
         found = self.computations.get(same)
         if found is None:
             found = self.computations[same] = make()
@@ -211,14 +184,6 @@ class Writer:
             for whole, masked in (test.operands, test.operands[::-1]):
                 if masked.template == "{0} & {1}" and whole in masked.operands:
                     whole.width = min(whole.width, masked.width)
-
-    def environmental(self, name: str) -> Value:
-        if name == "CALLDATASIZE" and self.recording is not None:
-            return constant(self.recording.size)
-        if name not in self.environment:
-            template, width = ENVIRONMENT[name]
-            self.environment[name] = Value(template, (), width)
-        return self.environment[name]
 
     def settle(self, value: Value, place: int) -> Value:
         """A place or size in memory, made a constant where a recording says what it is.
@@ -460,19 +425,19 @@ class Writer:
 
     def joined(self, pieces: list[Piece]) -> str:
         texts: list[str] = []
-        literal = b""
+        fixed = b""
         for value, first, last in pieces:
             assert value is not None
             if value.constant is not None:
-                literal += value.constant.to_bytes(32, "big")[first:last]
+                fixed += value.constant.to_bytes(32, "big")[first:last]
                 continue
-            if literal:
-                texts.append(repr(literal))
-                literal = b""
+            if fixed:
+                texts.append(repr(fixed))
+                fixed = b""
             text = f'{self.number(value)}.to_bytes(32, "big")'
             texts.append(text if last - first == 32 else f"{text}[{first}:{last}]")
-        if literal:
-            texts.append(repr(literal))
+        if fixed:
+            texts.append(repr(fixed))
         return " + ".join(texts)
 
     def pair(self, start: Value, size: Value) -> tuple[Value, Value] | None:
@@ -493,7 +458,7 @@ class Writer:
             self.memory.forget(start.constant, size.constant)
 
 
-def is_constant(part: Any) -> bool:
+def _is_constant(part: Any) -> bool:
     return isinstance(part, Value) and part.constant is not None
 
 

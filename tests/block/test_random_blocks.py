@@ -367,7 +367,7 @@ def test_withdrawals() -> None:
 HOT = ("counter", "purse", "branch", "locked", "watcher", "transient", "factory", "caller")
 
 
-@pytest.mark.parametrize("name", mostly_slow(["byzantium", "london", "prague"], "byzantium"))
+@pytest.mark.parametrize("name", mostly_slow(["byzantium", "london", "prague"], "london"))
 def test_hot_contracts(name: str) -> None:
     _hot(name, [contract for contract in HOT if contract in contracts_of(name)], step=1_771)
 

@@ -19,7 +19,6 @@ from parallel_evm.merkle.codec import encode_account, encode_slot
 from parallel_evm.merkle.index import index_trie
 from parallel_evm.merkle.read import lookup
 from parallel_evm.merkle.update import update
-from tests.strategies import mostly_slow
 
 Changes = dict[bytes, bytes]
 
@@ -309,7 +308,7 @@ SIZES = [0, 1, 2, 3, 15, 16, 17, 127, 128, 129, 255, 256, 257, 300]
 """Of which keys have other lengths, or tries other shapes."""
 
 
-@pytest.mark.parametrize("count", mostly_slow([*SIZES, 1500], *SIZES))
+@pytest.mark.parametrize("count", [*SIZES, pytest.param(1500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("largest", [1, 20, 40, 700])
 def test_index_trie_equals_py_evm(count: int, largest: int) -> None:
     dice = random.Random(count * largest)

@@ -96,10 +96,7 @@ BRANCHING = bytes.fromhex(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "threshold",
-    [1, 2, 3],
-)
+@pytest.mark.parametrize("threshold", [1, 2, 3])
 def test_hot_ways_out_at_every_gas_limit(lab: Any, threshold: int) -> None:
     head = b"\xaa\xbb\xcc\xdd"
     inputs = [

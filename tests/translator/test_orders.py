@@ -23,8 +23,8 @@ from parallel_evm.translator import NotRecorded, orders, program, translating
 from parallel_evm.translator.cache import Cache
 from parallel_evm.translator.orders import Lost, Order, described, fill
 from parallel_evm.translator.program import FREE_TRACES
+from parallel_evm.translator.trace import NoWayOn
 from parallel_evm.translator.translation import Made, Wanted, translate
-from parallel_evm.translator.writer import NoWayOn
 from parallel_evm.workers.assistant import ProcessAssistant
 from tests.strategies import mostly_slow
 from tests.translator.guarded import Guarded
