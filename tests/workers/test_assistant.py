@@ -23,9 +23,10 @@ from eth.vm import forks
 from parallel_evm import ParallelConfig, close, parallelize
 from parallel_evm.translator.orders import Order, described, fill
 from parallel_evm.translator.translation import Made, Wanted
-from parallel_evm.workers import assistant as module
+from parallel_evm.workers import clerk as module
 from parallel_evm.workers import shared
-from parallel_evm.workers.assistant import MAX_LOSSES, MAX_WAITING, ProcessAssistant
+from parallel_evm.workers.assistant import ProcessAssistant
+from parallel_evm.workers.clerk import MAX_LOSSES, MAX_WAITING
 from parallel_evm.workers.shared import assistant_for
 from parallel_evm.workloads import build
 
@@ -308,7 +309,7 @@ def test_after_so_many_failures_nobody_is_asked(
     forked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """There is something that kills every process."""
-    monkeypatch.setattr(module, "main", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(module, "serve", lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
     with caplog.at_level(logging.WARNING):
         for number in range(1, MAX_LOSSES + 1):
             assert caplog.records == []
@@ -344,7 +345,7 @@ def test_what_cannot_be_filled_is_nobody_elses_loss(
     pids = asked.assistant.pids
     assert asked.wait() == [None, fill(order_of())]
     assert asked.assistant.pids == pids
-    assert "could not be translated" in caplog.text
+    assert "Translating bytecode failed" in caplog.text
 
 
 def test_an_answer_makes_up_for_losses(asked: Asked) -> None:
@@ -364,7 +365,7 @@ def test_another_version_of_this_package_fills_no_orders(
     assert asked.order()
     asked.wait()
     with monkeypatch.context() as changed:
-        changed.setattr(module, "VERSION", b"another")
+        changed.setattr(ProcessAssistant, "VERSION", b"another")
         assert asked.order()
         assert asked.wait()[1:] == [LOST]
     assert asked.order()
@@ -393,7 +394,7 @@ LIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_nonsense_is_no_answer(forked: Asked, monkeypatch: pytest.MonkeyPatch, lie: str) -> None:
-    monkeypatch.setattr(module, "_answer", lambda order: LIES[lie])
+    monkeypatch.setattr(module, "_answer", lambda *question: LIES[lie])
     assert forked.order()
     assert forked.wait() == [LOST]
     monkeypatch.undo()
@@ -448,13 +449,13 @@ def takes_half_an_order(conn: Any) -> None:
 def test_whatever_it_does_is_a_loss(
     forked: Asked, monkeypatch: pytest.MonkeyPatch, does: Callable[[Any], None]
 ) -> None:
-    def main(conn: Any, parent: int, inherited: Any) -> None:
+    def serve(conn: Any, kind: Any, inherited: Any) -> None:
         for other in inherited:
             other.close()
         does(conn)
 
     before = descriptors()
-    monkeypatch.setattr(module, "main", main)
+    monkeypatch.setattr(module, "serve", serve)
     monkeypatch.setattr(module, "DEADLINE_SECONDS", 0.5)
     assert forked.order()
     assert forked.wait() == [LOST]
@@ -468,7 +469,7 @@ def test_an_order_that_nobody_reads_is_given_up(
     forked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is larger than what a pipe holds."""
-    monkeypatch.setattr(module, "main", lambda *arguments: time.sleep(PATIENCE))
+    monkeypatch.setattr(module, "serve", lambda *arguments: time.sleep(PATIENCE))
     monkeypatch.setattr(module, "PIPE_SECONDS", 0.5)
     large = replace(order_of(), seen=dict.fromkeys(range(1 << 20), 0))
     started = time.monotonic()
