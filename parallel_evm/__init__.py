@@ -15,6 +15,7 @@ from parallel_evm.experience import load_forecasts, save_forecasts
 from parallel_evm.inputs import InputError
 from parallel_evm.report import BlockReport, Conflict, Phases, TransactionReport
 from parallel_evm.state.keys import StateKey
+from parallel_evm.stream import import_blocks
 from parallel_evm.vm import parallelize
 from parallel_evm.workers.shared import close, pool
 
@@ -30,6 +31,7 @@ __all__ = [
     "StateKey",
     "TransactionReport",
     "close",
+    "import_blocks",
     "load_forecasts",
     "parallelize",
     "pool",

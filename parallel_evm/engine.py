@@ -31,8 +31,9 @@ from parallel_evm.scheduling.pace import Choice, Pace, Way
 from parallel_evm.speculation.rules import Liberties
 from parallel_evm.translator.cache import BLOCK_SECONDS, cache_at, folder_of
 from parallel_evm.workers.local import RuleBook, SerialPool
+from parallel_evm.workers.reader import Taken
 from parallel_evm.workers.session import CannotServe, Pool
-from parallel_evm.workers.shared import assistant_for, pool_for
+from parallel_evm.workers.shared import assistant_for, pool_for, reader_for
 
 
 class Engine:
@@ -43,8 +44,10 @@ class Engine:
         self.sources = TrieSources()
         self.merkle_state = merkle_state_class(self.sources)
         self._assistant = assistant_for(config)
-        self._assistance = 0.0 if self._assistant is None else self._assistant.cpu
-        """CPU seconds of the assistant that were reported."""
+        self._reader = reader_for(config)
+        self._clerks = [clerk for clerk in (self._assistant, self._reader) if clerk is not None]
+        self._clerks_cpu = self._cpu_of_clerks()
+        """CPU seconds of these that were reported."""
         self.rules = RuleBook(self._assistant)
         self._liberties = Liberties(
             translate=config.translate,
@@ -85,6 +88,12 @@ class Engine:
         with self._lock:
             self._forecaster = forecaster
 
+    def announce(self, transactions: Sequence[SignedTransactionAPI]) -> None:
+        """Of the block after the one that comes now: their senders may be recovered meanwhile."""
+        if self._reader is not None:
+            with self._lock:
+                self._reader.announce(transactions)
+
     def apply_all(
         self,
         vm: Any,
@@ -124,27 +133,40 @@ class Engine:
         why_alone: str | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
+            taken = None if self._reader is None else self._reader.take(transactions)
             if why_alone is None:
                 done = self._in_the_way_chosen(vm, transactions, base_header)
             else:
                 choice = Choice(Way.ALONE, {}, why_alone)
                 done = self._execute_on(self._alone, vm, transactions, base_header, choice)
-            done = self._with_assistance(*done)
+            if taken is not None and vm.listed is None:
+                vm.listed = taken.listed
+            result, report = done
+            if report is not None:
+                report = self._with_clerks(report, taken)
             folder = self._liberties.translation_cache
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
-            return done
-
-    def _with_assistance(
-        self, result: BlockResult, report: BlockReport | None
-    ) -> tuple[BlockResult, BlockReport | None]:
-        """What the assistant has spent since the last block, for whomever, counts as workers'
-        time."""
-        if report is None or self._assistant is None:
             return result, report
-        before, self._assistance = self._assistance, self._assistant.cpu
-        spent = report.worker_cpu_seconds + self._assistance - before
-        return result, replace(report, worker_cpu_seconds=spent)
+
+    def _with_clerks(self, report: BlockReport, taken: Taken | None) -> BlockReport:
+        """What clerks have spent since the last block, for whomever, counts as workers' time;
+        taking what was read ahead, as the block's."""
+        before, self._clerks_cpu = self._clerks_cpu, self._cpu_of_clerks()
+        spent = report.worker_cpu_seconds + self._clerks_cpu - before
+        if taken is None:
+            return replace(report, worker_cpu_seconds=spent)
+        phases = replace(report.phases, senders=report.phases.senders + taken.seconds)
+        return replace(
+            report,
+            worker_cpu_seconds=spent,
+            read_ahead=True,
+            seconds=report.seconds + taken.seconds,
+            phases=phases,
+        )
+
+    def _cpu_of_clerks(self) -> float:
+        return sum(clerk.cpu for clerk in self._clerks)
 
     def _in_the_way_chosen(
         self, vm: Any, transactions: Sequence[SignedTransactionAPI], base_header: BlockHeaderAPI
@@ -221,3 +243,12 @@ class Engine:
     def _tell(self, report: BlockReport | None) -> None:
         if report is not None and self.config.on_block is not None:
             self.config.on_block(report)
+
+
+def engine_of(chain: Any) -> Engine:
+    """That of a chain or chain class. Raises `ConfigurationError` where there is none."""
+    for _, vm_class in getattr(chain, "vm_configuration", None) or ():
+        engine: Engine | None = getattr(vm_class, "parallel_engine", None)
+        if engine is not None:
+            return engine
+    raise ConfigurationError(f"{chain!r} is no chain class that was parallelized")

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from parallel_evm.engine import engine_of
 from parallel_evm.errors import ConfigurationError
 from parallel_evm.inputs import read_json
 from parallel_evm.scheduling.learned import from_json
@@ -25,7 +26,7 @@ def save_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     parallelized, does not forecast (one worker has nothing to forecast for) or has learned nothing
     yet, and OSError, with ``path`` in it, where the file cannot be written.
     """
-    data = _engine(chain_class).learned()
+    data = engine_of(chain_class).learned()
     if not data["contracts"]:
         raise ConfigurationError(
             "nothing has been learned yet: blocks teach whose transactions other processes run "
@@ -47,7 +48,7 @@ def load_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     another kind or damaged; everything is then as it was. A file that is wrong about contracts
     costs time until the chain has learned better; it cannot make a block wrong.
     """
-    engine = _engine(chain_class)
+    engine = engine_of(chain_class)
     engine.forecaster()  # refuses before anything is read
     forecaster = from_json(read_json(Path(path)))
     engine.start_with(forecaster)
@@ -63,11 +64,3 @@ def _write(file: Path, data: Any) -> None:
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
-
-
-def _engine(chain_class: Any) -> Any:
-    for _, vm_class in getattr(chain_class, "vm_configuration", None) or ():
-        engine = getattr(vm_class, "parallel_engine", None)
-        if engine is not None:
-            return engine
-    raise ConfigurationError(f"{chain_class!r} is no chain class that was parallelized")

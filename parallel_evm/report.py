@@ -113,6 +113,8 @@ class BlockReport:
     whole_lanes: bool = False
     """No lane touched what another wrote, so that each was taken over as a whole. Else, where there
     were lanes, they were judged transaction by transaction."""
+    read_ahead: bool = False
+    """Senders were recovered while the block before this one was imported (`import_blocks`)."""
     transactions: Sequence[TransactionReport] = ()
     """Empty when the block fell back."""
 
@@ -132,5 +134,6 @@ class BlockReport:
             "given_up": self.given_up,
             "lost_workers": list(self.lost_workers),
             "whole_lanes": self.whole_lanes,
+            "read_ahead": self.read_ahead,
             "transactions": [transaction.to_dict() for transaction in self.transactions],
         }

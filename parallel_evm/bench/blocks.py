@@ -15,19 +15,25 @@ from typing import Any, Final
 
 from eth.chains.base import MiningChain
 
-from parallel_evm.bench.timing import encoded_block, timed_import
+from parallel_evm.bench.timing import Importer, encoded_block, one_by_one, timed_stream
 from parallel_evm.config import ParallelConfig
 from parallel_evm.errors import ParallelEVMError
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.report import BlockReport
+from parallel_evm.stream import import_blocks
 from parallel_evm.vm import parallelize
 from parallel_evm.workloads import Workload, build
 
 _INCLUDED: Final = (
     "import_block as a whole: signature recovery, execution, receipts, blooms, storage and state "
     "tries, validation, persistence to a memory database; senders unknown on both sides; "
-    "coincurve and the same keccak on both sides; one chain per side, blocks in turn"
+    "coincurve and the same keccak on both sides; one chain per side, "
 )
+_TURNS: Final = {
+    False: "blocks in turn",
+    True: "streams of {} warm blocks in turn, timed as wholes, in which our sides are given the "
+    "next block while they import one (import_blocks)",
+}
 
 CACHED: Final = {
     False: "no translation is taken from disk or kept there",
@@ -85,11 +91,14 @@ class Measurement:
     sides: tuple[Side, ...]
     translation_cache: bool = False
     """Were translations taken from the disk?"""
+    stream: int = 1
+    """So many warm blocks came after one another, and were timed together."""
 
     @property
     def included(self) -> str:
         """What the figures stand for."""
-        return f"{_INCLUDED}; {CACHED[self.translation_cache]}"
+        turns = _TURNS[self.stream > 1].format(self.stream)
+        return f"{_INCLUDED}{turns}; {CACHED[self.translation_cache]}"
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "included": self.included}
@@ -122,29 +131,33 @@ def measure(
     backend: str | None = None,
     translation_cache: bool = False,
     without: Sequence[str] = (),
+    stream: int = 1,
     progress: Progress = lambda text: None,
 ) -> Measurement:
     """Measure a workload, its first block cold. ``backend`` None: the usual one.
     ``translation_cache``: with what earlier processes have kept on disk. ``without``: names of
-    `config.SWITCHES`; for each there is another side where this is off.
+    `config.SWITCHES`; for each there is another side where this is off. ``stream``: a side imports
+    so many warm blocks before it is the next one's turn, and ours know what comes.
 
     Raises `BlocksDiffer` when any side's block is not the one that stock py-evm built.
     """
     name, transactions = workload.name, len(workload.blocks[0])
     encoded = _built_blocks(workload, progress)
-    sequential = _Chain(workload, workload.chain_class, [])
+    sequential = _Chain(workload, workload.chain_class, one_by_one, [])
     kinds = [
         (count, backend or usual_backend(count), switch)
         for count in workers
         for switch in (None, *without)
     ]
     sides = [_parallel_chain(workload, *kind, translation_cache) for kind in kinds]
-    for number, block in enumerate(encoded):
-        progress(f"{name}: block {number + 1} of {len(encoded)}")
-        # The order changes from block to block, so that nobody always runs in a warmed-up cache.
+    starts = [0, *range(1, len(encoded), stream)]
+    for turn, start in enumerate(starts):
+        blocks = encoded[start : start + stream] if start else encoded[:1]
+        progress(f"{name}: block {start + 1} of {len(encoded)}")
+        # The order changes from turn to turn, so that nobody always runs in a warmed-up cache.
         order = [sequential, *sides]
-        for chain in order[number % len(order) :] + order[: number % len(order)]:
-            chain.run(block)
+        for chain in order[turn % len(order) :] + order[: turn % len(order)]:
+            chain.run(blocks)
     return Measurement(
         workload=name,
         transactions=transactions,
@@ -157,6 +170,7 @@ def measure(
             for chain, kind in zip(sides, kinds, strict=True)
         ),
         translation_cache=translation_cache,
+        stream=stream,
     )
 
 
@@ -175,23 +189,30 @@ class _Chain:
     """A chain that imports blocks against the clock."""
 
     def __init__(
-        self, workload: Workload, chain_class: type[MiningChain], reports: list[BlockReport]
+        self,
+        workload: Workload,
+        chain_class: type[MiningChain],
+        importer: Importer,
+        reports: list[BlockReport],
     ) -> None:
         self.chain = workload.open(chain_class)
         self.reports = reports
         self.wall: list[float] = []
+        """Seconds per block, one entry for each turn; so is `cpu`."""
         self.cpu: list[float] = []
+        self._importer = importer
 
-    def run(self, encoded: tuple[bytes, bytes]) -> None:
+    def run(self, encoded: Sequence[tuple[bytes, bytes]]) -> None:
         seen = len(self.reports)
-        done = timed_import(self.chain, encoded[0])
-        if done.block.hash != encoded[1]:
-            raise BlocksDiffer(
-                f"block {done.block.number}: 0x{done.block.hash.hex()} instead of "
-                f"0x{encoded[1].hex()}"
-            )
-        self.wall.append(done.wall)
-        self.cpu.append(done.cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:]))
+        done = timed_stream(self.chain, [block for block, _ in encoded], self._importer)
+        for block, (_, digest) in zip(done.blocks, encoded, strict=True):
+            if block.hash != digest:
+                raise BlocksDiffer(
+                    f"block {block.number}: 0x{block.hash.hex()} instead of 0x{digest.hex()}"
+                )
+        cpu = done.cpu + sum(r.worker_cpu_seconds for r in self.reports[seen:])
+        self.wall.append(done.wall / len(encoded))
+        self.cpu.append(cpu / len(encoded))
 
 
 def _parallel_chain(
@@ -210,7 +231,9 @@ def _parallel_chain(
         translation_cache=translation_cache,
         **switched_off,
     )
-    return _Chain(workload, parallelize(workload.chain_class, config=config), reports)
+    return _Chain(
+        workload, parallelize(workload.chain_class, config=config), import_blocks, reports
+    )
 
 
 def _side(

@@ -1,4 +1,4 @@
-"""The import of a block, timed; whoever comes second gets nothing for nothing.
+"""The import of a block, or of several, timed; whoever comes second gets nothing for nothing.
 
 Responsible for: what is inside the measured time (``import_block`` as a whole) and what is not.
 Talks to: a chain, py-evm's own or a parallel one.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,27 @@ from eth.db import trie as eth_trie
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A block as it was imported, and the seconds that took, in this process."""
+    """Blocks as they were imported, and the seconds that took, in this process."""
 
-    block: Any
+    blocks: tuple[Any, ...]
     wall: float
     cpu: float
+
+    @property
+    def block(self) -> Any:
+        """The last one."""
+        return self.blocks[-1]
+
+
+Importer = Callable[[Any, Iterable[Any], bool], Iterable[Any]]
+"""As `import_blocks`: of a chain, blocks, and whether they are to be refused when they come out
+other than they went in."""
+
+
+def one_by_one(chain: Any, blocks: Iterable[Any], validate: bool) -> Iterator[Any]:
+    """An `Importer` for any chain of py-evm's."""
+    for block in blocks:
+        yield chain.import_block(block, perform_validation=validate)
 
 
 def timed_import(chain: MiningChain, encoded: bytes, *, validate: bool = True) -> Timed:
@@ -31,13 +48,23 @@ def timed_import(chain: MiningChain, encoded: bytes, *, validate: bool = True) -
 
     ``validate`` False: py-evm does not refuse a block that comes out other than it went in.
     """
+    return timed_stream(chain, [encoded], one_by_one, validate=validate)
+
+
+def timed_stream(
+    chain: MiningChain, encoded: Sequence[bytes], importer: Importer, *, validate: bool = True
+) -> Timed:
+    """The same for several blocks, one after the other."""
     block_class = chain.get_vm().get_block_class()
-    block: Any = rlp.codec.decode(encoded, sedes=block_class)  # type: ignore[no-untyped-call]
+    blocks: list[Any] = [
+        rlp.codec.decode(block, sedes=block_class)  # type: ignore[no-untyped-call]
+        for block in encoded
+    ]
     # py-evm remembers transaction and receipt tries by their content.
     eth_trie._make_trie_root_and_nodes.cache_clear()
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
-    imported = chain.import_block(block, perform_validation=validate).imported_block
+    imported = tuple(done.imported_block for done in importer(chain, blocks, validate))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return Timed(imported, wall, cpu)
 

@@ -184,7 +184,7 @@ class _Flow:
         transactions, session = block.transactions, self._session
         seconds = time.perf_counter() - block.clock.started
         runs = [trail.seconds for trail in block.trails]
-        pace.note(way, transactions, runs, seconds)
+        pace.note(way, transactions, runs, seconds, knows_senders=block.knows_senders)
         asked = self._senders.asked
         if asked and session.recovering:  # else nobody helped
             pace.note_help(session.recovering / len(asked))

@@ -96,6 +96,8 @@ class Underway:
             vars(transaction).get("sender") for transaction in job.transactions
         ]
         """As far as they are known."""
+        self.knows_senders = None not in self.senders
+        """Did it know all of them from the beginning?"""
         self._taught: set[int] = set()
         self.is_alone = not session.works_ahead
         """Does nobody help? (So are blocks run before Byzantium, where every transaction ends with

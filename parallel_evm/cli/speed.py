@@ -124,6 +124,15 @@ def bench(
             f"worth: {', '.join(SWITCHES)}.",
         ),
     ] = None,
+    stream: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Import N warm blocks after one another before it is the next side's turn, and "
+            "let ours know the next block while they import one, as import_blocks does.",
+        ),
+    ] = 1,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
@@ -132,6 +141,9 @@ def bench(
     compared. Ratios above 1 mean that parallel-evm is faster. Without --backend, one worker runs
     in this process (serial), more as is measured to be best (auto). *Cold* is without translations
     from the disk, unless --translation-cache is given.
+
+    With --stream N, blocks come as to somebody who has many of them: N in a row, timed as a whole,
+    and while a block is imported, another process recovers the senders of the next one.
 
     With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
     contracts translated but state read anew. Ratios are given per block, and their median.
@@ -149,6 +161,7 @@ def bench(
     ```
     parallel-evm bench
     parallel-evm bench swaps erc20 --workers 1,2,4 --json figures.json
+    parallel-evm bench transfers --blocks 32 --stream 8
     parallel-evm bench --mainnet mainnet --workers 1,2
     parallel-evm bench swaps erc20 transfers --peers
     parallel-evm bench swaps --single --txs 50
@@ -168,6 +181,7 @@ def bench(
             single=single,
             translation_cache=translation_cache,
             without=without or [],
+            stream=stream,
         )
     )
     try:
@@ -200,6 +214,7 @@ class _Plan:
     single: bool
     translation_cache: bool
     without: list[str]
+    stream: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +291,7 @@ def _measured_workload(
         backend=plan.backend,
         translation_cache=plan.translation_cache,
         without=plan.without,
+        stream=plan.stream,
         progress=progress,
     )
     peer = None if anvil is None else measure_anvil(anvil, workload, progress=progress)

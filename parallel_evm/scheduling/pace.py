@@ -68,13 +68,18 @@ _UNKNOWN_TRIP: Final[Mapping[Way, float]] = {Way.ASSISTED: 0.0005, Way.TOGETHER:
 """Seconds that a way with workers is expected to lose, before anybody measured it."""
 
 
+_Size = tuple[int, bool]
+"""What blocks have in common that cost alike: their number of transactions, in powers of two, and
+whether their senders are known beforehand."""
+
+
 @dataclass(slots=True)
 class _Rate:
     """What one call costs."""
 
     seconds: float
     """To run it, without what is the same for every transaction."""
-    ratios: dict[tuple[int, Way], float] = field(default_factory=dict)
+    ratios: dict[tuple[_Size, Way], float] = field(default_factory=dict)
     """By size of the block: its seconds in this way to its seconds alone."""
 
 
@@ -122,7 +127,7 @@ class Pace:
         """``workers``: the coordinator is one of them."""
         self._unknown_ratio = _UNKNOWN_RATIO if workers > 2 else _UNKNOWN_RATIO_OF_TWO
         self._rates: dict[bytes, _Rate] = {}
-        self._habits: dict[int, _Habit] = {}
+        self._habits: dict[_Size, _Habit] = {}
         self._absent = 0
         """Blocks for which workers need not be asked for."""
         self._patience = _FIRST_RETRY
@@ -137,7 +142,7 @@ class Pace:
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
         calls = [_call(transaction) for transaction in transactions]
-        size = _size(calls)
+        size = _size(calls, knows_senders)
         habit = self._habits.setdefault(size, _Habit())
         expected, known = self._expected(calls, size, habit)
         if knows_senders:
@@ -204,9 +209,15 @@ class Pace:
         return Costs(runs, self._burden[whole], self._freight)
 
     def note(
-        self, way: Way, transactions: Sequence[Any], runs: Sequence[float], seconds: float
+        self,
+        way: Way,
+        transactions: Sequence[Any],
+        runs: Sequence[float],
+        seconds: float,
+        knows_senders: bool = False,
     ) -> None:
-        """A block ran: how long each transaction, in whatever process, and the block as a whole."""
+        """A block ran: how long each transaction, in whatever process, and the block as a whole.
+        ``knows_senders``: as for `choose`."""
         if not transactions:
             return
         rates = [
@@ -214,7 +225,7 @@ class Pace:
             for transaction, run in zip(transactions, runs, strict=True)
         ]
         times = [rate.seconds for rate in rates]
-        size = _size(transactions)
+        size = _size(transactions, knows_senders)
         habit = self._habits.setdefault(size, _Habit())
         on_trial = habit.way is way and habit.trial > 0
         begins = on_trial and habit.trial == _TRIAL
@@ -247,7 +258,7 @@ class Pace:
             self._freight += _LATEST * (freight - self._freight)
 
     def _expected(
-        self, calls: Sequence[bytes], size: int, habit: _Habit
+        self, calls: Sequence[bytes], size: _Size, habit: _Habit
     ) -> tuple[dict[Way, float], set[Way]]:
         """Seconds of each way, and the ways that were measured for most of such calls."""
         rates = [self._rates.get(call) for call in calls]
@@ -286,8 +297,8 @@ class Pace:
         return rate
 
 
-def _size(transactions: Sequence[Any]) -> int:
-    return len(transactions).bit_length()
+def _size(transactions: Sequence[Any], knows_senders: bool) -> _Size:
+    return len(transactions).bit_length(), knows_senders
 
 
 def _call(transaction: Any) -> bytes:

@@ -2,8 +2,8 @@
 
 Responsible for: starting it when there is something to do, handing it orders, taking in what it
 answers, and doing without it when it dies, hangs or fails.
-Talks to: `pipes`. Never: waits for an answer, or knows what the orders are about (`assistant` and
-`reader` do).
+Talks to: `pipes`. Never: waits longer than it is told to, or knows what the orders are about
+(`assistant` and `reader` do).
 
 It has nothing to lose and is simply killed at the end.
 """
@@ -114,8 +114,8 @@ class Clerk(ABC, Generic[Order, Answer]):
             waiting.lost()
         return True
 
-    def take_in(self) -> None:
-        """Deliver what is there, without waiting."""
+    def take_in(self, seconds: float = 0.0) -> None:
+        """Deliver what is there, or comes within so many ``seconds``."""
         if self._is_copy():
             return
         done: _Waiting | None = None
@@ -126,7 +126,7 @@ class Clerk(ABC, Generic[Order, Answer]):
                     pass
                 elif self._child is None:
                     raise RuntimeError("interrupted while it was asked")
-                elif readable([self._child.conn], 0):
+                elif readable([self._child.conn], seconds):
                     made = self._receive(self._child.conn)
                     done = self._orders.popleft()
                     if self._orders:

@@ -30,12 +30,11 @@ class Parcel:
     @cached_property
     def contents(self) -> list[bytes | None]:
         """The transactions as EIP-2718 has them; None where workers do not know their kind."""
-        return list(map(_content, self._job.transactions))
+        return contents_of(self._job.transactions)
 
     def to_list(self) -> list[bytes] | None:
         """What a worker is to list; None where it is not possible."""
-        known = [content for content in self.contents if content is not None]
-        return known if len(known) == len(self.contents) else None
+        return all_of(self.contents)
 
     @cached_property
     def context(self) -> bytes:
@@ -74,6 +73,17 @@ def _by_value(content: Any) -> bytes:
     """Classes and functions included, where nobody over there could import them."""
     data: bytes = cloudpickle.dumps(content)  # type: ignore[no-untyped-call]
     return data
+
+
+def contents_of(transactions: Sequence[Any]) -> list[bytes | None]:
+    """Transactions as EIP-2718 has them; None where other processes do not know their kind."""
+    return list(map(_content, transactions))
+
+
+def all_of(contents: Sequence[bytes | None]) -> list[bytes] | None:
+    """None where there is one that other processes do not know."""
+    known = [content for content in contents if content is not None]
+    return known if len(known) == len(contents) else None
 
 
 def _content(transaction: Any) -> bytes | None:

@@ -11,16 +11,20 @@ import atexit
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from parallel_evm.config import ParallelConfig
 from parallel_evm.workers.assistant import ProcessAssistant
+from parallel_evm.workers.clerk import Clerk
 from parallel_evm.workers.local import SerialPool, ThreadPool
 from parallel_evm.workers.process import ProcessPool
+from parallel_evm.workers.reader import Reader, ReadingProcess
 from parallel_evm.workers.session import Pool
 
 _lock = threading.Lock()
 _process_pools: dict[tuple[int, str | None, float], ProcessPool] = {}
 _assistants: dict[str | None, ProcessAssistant] = {}
+_reading: dict[str | None, ReadingProcess] = {}
 
 
 def pool_for(config: ParallelConfig) -> Pool:
@@ -51,16 +55,26 @@ def assistant_for(config: ParallelConfig) -> ProcessAssistant | None:
         return _assistants.setdefault(config.start_method, ProcessAssistant(config.start_method))
 
 
+def reader_for(config: ParallelConfig) -> Reader | None:
+    """Who reads ahead for one chain of this configuration; None where this process is to be the
+    only one, or nothing is to overlap. The process behind it is shared, and starts lazily."""
+    if config.backend not in ("auto", "process") or config.workers == 1 or not config.overlap:
+        return None
+    method = config.start_method
+    with _lock:
+        return Reader(_reading.setdefault(method, ReadingProcess(method)))
+
+
 def close() -> None:
     """Stop all worker processes. Whoever needs them next starts new ones."""
     with _lock:
         pools = list(_process_pools.values())
         _process_pools.clear()
-        assistants = list(_assistants.values())
+        clerks: list[Clerk[Any, Any]] = [*_assistants.values(), *_reading.values()]
     for pool in pools:
         pool.close()
-    for assistant in assistants:
-        assistant.close()
+    for clerk in clerks:
+        clerk.close()
 
 
 @contextmanager
