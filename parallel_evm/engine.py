@@ -45,6 +45,8 @@ class Engine:
         self.merkle_state = merkle_state_class(self.sources)
         self._assistant = assistant_for(config)
         self._reader = reader_for(config)
+        self._next: Sequence[SignedTransactionAPI] = ()
+        """Transactions of the block to come, which nobody has been told of yet."""
         self._clerks = [clerk for clerk in (self._assistant, self._reader) if clerk is not None]
         self._clerks_cpu = self._cpu_of_clerks()
         """CPU seconds of these that were reported."""
@@ -92,7 +94,7 @@ class Engine:
         """Of the block after the one that comes now: their senders may be recovered meanwhile."""
         if self._reader is not None:
             with self._lock:
-                self._reader.announce(transactions)
+                self._next = transactions
 
     def apply_all(
         self,
@@ -133,7 +135,7 @@ class Engine:
         why_alone: str | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
-            taken = None if self._reader is None else self._reader.take(transactions)
+            taken = self._take_what_was_read(transactions)
             if why_alone is None:
                 done = self._in_the_way_chosen(vm, transactions, base_header)
             else:
@@ -148,6 +150,15 @@ class Engine:
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
             return result, report
+
+    def _take_what_was_read(self, transactions: Sequence[SignedTransactionAPI]) -> Taken | None:
+        """And let those that come next be read."""
+        if self._reader is None:
+            return None
+        taken = self._reader.take(transactions)
+        following, self._next = self._next, ()
+        self._reader.tell(following)
+        return taken
 
     def _with_clerks(self, report: BlockReport, taken: Taken | None) -> BlockReport:
         """What clerks have spent since the last block, for whomever, counts as workers' time;

@@ -21,6 +21,16 @@ def test_py_evm_chain() -> None:
     assert "fallback: None" in done.stdout
 
 
+def test_many_blocks() -> None:
+    script = EXAMPLES / "many_blocks.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("senders ") == 4
+    assert "the same chain: True" in done.stdout
+
+
 @pytest.mark.slow
 def test_one_by_one() -> None:
     script = EXAMPLES / "one_by_one.py"

@@ -49,13 +49,13 @@ class ReadingProcess(Clerk[_Contents, _Read]):
     WORK: ClassVar[str] = "Reading blocks ahead"
 
     @staticmethod
-    def fill(order: _Contents) -> tuple[Any, ...]:
+    def fill(order: _Contents) -> _Read:
         senders = [None if content is None else recover_encoded(content) for content in order]
         known = all_of(order)
         if known is None:
-            return senders, [], b"", {}
+            return _Read(senders, [], b"", {})
         made = listed(known)
-        return senders, made.hashes, made.trie.root, made.trie.nodes
+        return _Read(senders, made.hashes, made.trie.root, made.trie.nodes)
 
     @staticmethod
     def checked(content: Any) -> _Read:
@@ -63,7 +63,7 @@ class ReadingProcess(Clerk[_Contents, _Read]):
         if not (
             all(sender is None or _is_bytes(sender, _ADDRESS_BYTES) for sender in senders)
             and all(_is_bytes(digest, _HASH_BYTES) for digest in hashes)
-            and isinstance(root, bytes)
+            and (not hashes or _is_bytes(root, _HASH_BYTES))
             and all(_is_bytes(key, _HASH_BYTES) for key in nodes)
             and all(isinstance(node, bytes) for node in nodes.values())
         ):
@@ -89,10 +89,8 @@ class Reader:
 
     def __init__(self, process: ReadingProcess) -> None:
         self._process = process
-        self._next: Sequence[Any] = ()
-        """Transactions that were announced, and of which the process has not been told."""
         self._told: Sequence[Any] = ()
-        """Those of which it was."""
+        """Transactions of which the process was told."""
         self._contents: _Contents = []
         """These, as it was told."""
         self._read: _Read | None = None
@@ -102,20 +100,30 @@ class Reader:
         """CPU seconds of its process, as far as that told."""
         return self._process.cpu
 
-    def announce(self, transactions: Sequence[Any]) -> None:
-        """These come after those that come now."""
-        self._next = tuple(transactions)
+    def tell(self, transactions: Sequence[Any]) -> None:
+        """These are wanted next. What the process is told while it is behind, it does without."""
+        self._process.take_in()
+        self._forget()
+        if self._process.is_awaited or len(transactions) < _WORTH_TELLING:
+            return
+        contents = contents_of(transactions)
+        unknown = sum(
+            content is not None and "sender" not in vars(transaction)
+            for transaction, content in zip(transactions, contents, strict=True)
+        )
+        if unknown >= _WORTH_TELLING:
+            self._told, self._contents = tuple(transactions), contents
+            self._process.order(contents, partial(self._put_down, contents), lambda: None)
 
     def take(self, transactions: Sequence[Any]) -> Taken | None:
-        """Now these are here: their senders are put down in them. None if these were not announced,
-        or could not be read in time. From now on those announced for next are being read."""
+        """Now these are wanted: their senders are put down in them. None if the process was not
+        told of them, or could not read them in time."""
+        if not _are_same(self._told, transactions):
+            return None
         started = time.perf_counter()
-        read, listing = None, None
-        if _are_same(self._told, transactions):
-            self._process.take_in(_RECOVERY_SECONDS * len(transactions))
-            read, listing = self._read, all_of(self._contents)
-        self._told, self._contents, self._read = (), [], None
-        self._tell()
+        self._process.take_in(_RECOVERY_SECONDS * len(transactions))
+        read, listing = self._read, all_of(self._contents)
+        self._forget()
         if read is None or len(read.senders) != len(transactions):
             return None
         for transaction, sender in zip(transactions, read.senders, strict=True):
@@ -126,21 +134,8 @@ class Reader:
             made = Listed(listing, read.hashes, TrieUpdate(read.root, read.nodes))
         return Taken(made, time.perf_counter() - started)
 
-    def _tell(self) -> None:
-        """Let the next ones be read. What the process is told while it is behind, it does
-        without."""
-        transactions, self._next = self._next, ()
-        self._process.take_in()
-        if self._process.is_awaited or len(transactions) < _WORTH_TELLING:
-            return
-        contents = contents_of(transactions)
-        unknown = sum(
-            content is not None and "sender" not in vars(transaction)
-            for transaction, content in zip(transactions, contents, strict=True)
-        )
-        if unknown >= _WORTH_TELLING:
-            self._told, self._contents = transactions, contents
-            self._process.order(contents, partial(self._put_down, contents), lambda: None)
+    def _forget(self) -> None:
+        self._told, self._contents, self._read = (), [], None
 
     def _put_down(self, contents: _Contents, read: _Read | None) -> None:
         if contents is self._contents:  # else nobody waits for it any more
@@ -148,6 +143,7 @@ class Reader:
 
 
 def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Are these the very same objects, and is there any?"""
     return (
         bool(some)
         and len(some) == len(others)

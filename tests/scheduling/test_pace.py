@@ -42,11 +42,12 @@ class World:
         way = choice.way
         runs = [self.run] * len(transactions)
         trip = 0.0 if way is Way.ALONE else self.trip
-        self.pace.note(way, transactions, runs, trip + sum(runs) * self.ratios[way])
+        seconds = trip + sum(runs) * self.ratios[way]
+        self.pace.note(way, transactions, runs, seconds, knows_senders)
         return way
 
-    def ways(self, blocks: int, transactions: list[Any]) -> list[Way]:
-        return [self.next(transactions) for _ in range(blocks)]
+    def ways(self, blocks: int, transactions: list[Any], knows_senders: bool = False) -> list[Way]:
+        return [self.next(transactions, knows_senders) for _ in range(blocks)]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,21 @@ def test_known_senders_need_no_assistance() -> None:
     world.ways(20, block())
     assert world.next(block(), knows_senders=True) is Way.ALONE
     assert world.next(block()) is Way.ASSISTED
+
+
+@pytest.mark.parametrize("knows_senders", [False, True])
+def test_blocks_whose_senders_are_known_are_measured_apart(knows_senders: bool) -> None:
+    """What was found for one kind of blocks is neither the other's way nor among its figures."""
+    world = World(together=0.5)
+    assert world.ways(20, block(), knows_senders)[-1] is Way.TOGETHER
+    before = world.pace.choose(block(), knows_senders)
+    world.ratios[Way.TOGETHER] = 3.0
+    others = world.ways(30, block(), not knows_senders)
+    assert others[0] is Way.ALONE  # to be compared with, as if there had been none before
+    assert others[4:].count(Way.ALONE) > 20
+    after = world.pace.choose(block(), knows_senders)
+    assert after == before
+    assert after.way is Way.TOGETHER
 
 
 def test_no_workers_to_be_had_is_no_reason_to_ask_every_time() -> None:
@@ -262,3 +278,15 @@ def test_only_blocks_with_help_say_what_help_costs(way: Way) -> None:
     assert scene.open(chain_class).import_block(decoded).imported_block.hash == block.hash
     assert (pace._help == before) is (way is Way.ALONE)
     assert reports[0].choice is not None
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_blocks_say_whether_their_senders_were_known(known: bool) -> None:
+    scene = workloads.build("transfers", transactions=10)
+    chain_class = parallel(scene.chain_class, [], backend="auto", way=Way.ALONE)
+    pace = chain_class.vm_configuration[0][1].parallel_engine._pace
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    decoded: Any = rlp.codec.decode(rlp.encode(block), sedes=type(block))
+    assert not known or all(sent.sender for sent in decoded.transactions)
+    scene.open(chain_class).import_block(decoded)
+    assert [size for size, habit in pace._habits.items() if habit.rest] == [(4, known)]
