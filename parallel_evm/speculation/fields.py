@@ -1,6 +1,7 @@
 """A transaction's fields, all read at once.
 
-Responsible for: `fields_of`, which takes py-evm's own transactions apart.
+Responsible for: `fields_of`, which takes py-evm's own transactions apart, and `has_fields`, which
+says of which.
 Talks to: nobody. Never: judges a field; what was put into a transaction comes out.
 
 py-evm reads a field of a typed transaction through two properties and two attributes. Whoever needs
@@ -62,6 +63,15 @@ def fields_of(transaction: Any) -> Fields | None:
     elif kind in STOCK_LEGACY_TRANSACTIONS:
         return tuple.__new__(Fields, (transaction, 0, *_LEGACY[kind](transaction), 0, ()))
     return None
+
+
+def has_fields(transaction: Any) -> bool:
+    """Would `fields_of` take it apart?"""
+    kind = type(transaction)
+    if kind in STOCK_TYPED_TRANSACTIONS:
+        type_id, _ = _TYPED.get(type(transaction._inner), _NOTHING)
+        return bool(type_id == transaction.type_id)
+    return kind in STOCK_LEGACY_TRANSACTIONS
 
 
 _Reader = Callable[[Any], tuple[Any, ...]]

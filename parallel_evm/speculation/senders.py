@@ -39,7 +39,7 @@ def recover_sender(transaction: Any) -> bytes | None:
 
 def remember_sender(transaction: Any, sender: bytes) -> None:
     """Put a sender that was recovered elsewhere into the transaction."""
-    for signed in (transaction, getattr(transaction, "_inner", None)):
+    for signed in (transaction, vars(transaction).get("_inner")):
         if type(signed) in _PY_EVMS:
             known = vars(signed)
             known["sender"] = sender

@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 
 from parallel_evm.rlp_objects import encoded
-from parallel_evm.speculation.fields import fields_of
+from parallel_evm.speculation.fields import has_fields
 from parallel_evm.workers.session import BlockJob, CannotServe
 
 
@@ -88,6 +88,6 @@ def all_of(contents: Sequence[bytes | None]) -> list[bytes] | None:
 
 def _content(transaction: Any) -> bytes | None:
     try:
-        return None if fields_of(transaction) is None else encoded(transaction)
+        return encoded(transaction) if has_fields(transaction) else None
     except Exception:  # it has never seen a network: nobody checked its fields
         return None

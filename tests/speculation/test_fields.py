@@ -7,7 +7,7 @@ from typing import Any
 from eth.vm.forks.prague import PragueVM
 from hypothesis import given
 
-from parallel_evm.speculation.fields import fields_of
+from parallel_evm.speculation.fields import fields_of, has_fields
 from tests.speculation.transactions import transactions
 from tests.strategies import drawn
 
@@ -17,6 +17,7 @@ from tests.strategies import drawn
 def test_fields_are_those_of_the_properties(transaction: Any) -> None:
     for one in (transaction, type(transaction).decode(transaction.encode())):
         fields = fields_of(one)
+        assert has_fields(one) is (fields is not None)
         if fields is None:  # from before EIP-155
             assert type(one).__module__.split(".")[3] in ("frontier", "homestead")
             continue
@@ -47,10 +48,14 @@ def test_what_somebody_made_is_not_taken_apart() -> None:
     class Legacy(type(legacy)):  # type: ignore[misc]
         pass
 
-    assert fields_of(stock) is not None
-    assert fields_of(type(stock)(1, stock._inner)) is None
-    assert fields_of(Wrapper(2, stock._inner)) is None
-    assert fields_of(type(stock)(2, Content(*stock._inner))) is None
-    assert fields_of(Legacy(*legacy)) is None
-    assert fields_of(stock._inner) is None
-    assert fields_of(object()) is None
+    assert fields_of(stock) is not None and has_fields(stock)
+    for other in (
+        type(stock)(1, stock._inner),
+        Wrapper(2, stock._inner),
+        type(stock)(2, Content(*stock._inner)),
+        Legacy(*legacy),
+        stock._inner,
+        object(),
+    ):
+        assert fields_of(other) is None
+        assert not has_fields(other)
