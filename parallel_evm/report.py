@@ -75,6 +75,8 @@ class Phases:
     roots: float = 0.0
     """Building the changed storage tries. The state trie follows in ``finalize_block``, after
     withdrawals and rewards, and is not in here."""
+    receipts: float = 0.0
+    """Making them, and waiting for the transactions' trie where a worker makes that."""
 
     def to_dict(self) -> dict[str, float]:
         return {
@@ -83,6 +85,7 @@ class Phases:
             "speculate": self.speculate,
             "judge": self.judge,
             "roots": self.roots,
+            "receipts": self.receipts,
         }
 
 

@@ -83,6 +83,7 @@ def show_measurements(
     table.add_column("CPU ms/tx", justify="right")
     table.add_column("run again", justify="right")
     table.add_column("coordinator µs/tx", justify="right")
+    table.add_column("finishing µs/tx", justify="right")
     for found in measurements:
         table.add_row(
             found.workload,
@@ -91,6 +92,7 @@ def show_measurements(
             "1.00",
             "1.00",
             f"{found.sequential_cpu_ms:.2f}",
+            "",
             "",
             "",
         )
@@ -105,6 +107,7 @@ def show_measurements(
                 f"{side.cpu_ms:.2f}",
                 f"{side.reexecuted:.1%}",
                 f"{side.coordinator_us:.0f}",
+                f"{side.finishing_us:.0f}",
             )
         other = others.get(found.workload)
         if other is not None:
@@ -121,7 +124,8 @@ def show_measurements(
         first = measurements[0]
         console.print(
             f"{first.transactions} transactions a block, medians of {first.blocks} warm blocks; "
-            "ratio = sequential time / parallel time."
+            "ratio = sequential time / parallel time. Coordinator: its own time for forecasts, "
+            "lanes, judging, folding; finishing: for storage tries and receipts."
         )
         console.print(f"Included: {first.included}.")
     for version in sorted({other.version for other in others.values()}):

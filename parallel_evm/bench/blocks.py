@@ -70,7 +70,10 @@ class Side:
     reexecuted: float
     """Share of transactions that were run again, warm."""
     coordinator_us: float
-    """The coordinator's own wall time for forecast, judging and storage roots, warm."""
+    """The coordinator's own wall time for what workers need of it: forecast, plan, judging and
+    folding, warm. It bounds how many of them can be fed."""
+    finishing_us: float
+    """The same for storage tries and receipts, which come after that."""
     without: str | None = None
     """What was switched off on this side."""
 
@@ -246,7 +249,8 @@ def _side(
 ) -> Side:
     ratios = [s / p for s, p in zip(sequential.wall, chain.wall, strict=True)]
     warm = chain.reports[1:]
-    own = [r.phases.forecast + r.phases.judge + r.phases.roots for r in warm]
+    own = [r.phases.forecast + r.phases.judge for r in warm]
+    finishing = [r.phases.roots + r.phases.receipts for r in warm]
     return Side(
         workers=workers,
         backend=backend,
@@ -257,5 +261,6 @@ def _side(
         cpu_ms=statistics.median(chain.cpu[1:]) / transactions * 1e3,
         reexecuted=sum(r.reexecutions for r in warm) / (transactions * len(warm)),
         coordinator_us=statistics.median(own) / transactions * 1e6,
+        finishing_us=statistics.median(finishing) / transactions * 1e6,
         without=without,
     )

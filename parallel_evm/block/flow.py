@@ -175,6 +175,7 @@ class _Flow:
         listed = self._session.listed()
         if listed is not None:
             block.vm.listed = listed
+        block.clock.receipts = time.perf_counter() - started - block.clock.roots
 
     def note_pace(self) -> None:
         """How long all this took, for the choice of who runs the next block."""
@@ -204,7 +205,7 @@ class _Flow:
         block, clock = self._block, self._block.clock
         seconds = time.perf_counter() - clock.started
         executions = sum(trail.attempts for trail in block.trails)
-        known = clock.senders + clock.forecast + clock.speculate + clock.roots
+        known = clock.senders + clock.forecast + clock.speculate + clock.roots + clock.receipts
         return BlockReport(
             block_number=block.vm.get_header().block_number,
             transaction_count=len(block.trails),
@@ -219,6 +220,7 @@ class _Flow:
                 speculate=clock.speculate,
                 judge=max(0.0, seconds - known),
                 roots=clock.roots,
+                receipts=clock.receipts,
             ),
             worker_cpu_seconds=self._session.worker_cpu,
             fallback=None,

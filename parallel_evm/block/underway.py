@@ -66,6 +66,7 @@ class Clock:
     forecast: float = 0.0
     speculate: float = 0.0
     roots: float = 0.0
+    receipts: float = 0.0
 
 
 class Underway:
