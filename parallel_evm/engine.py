@@ -104,17 +104,18 @@ class Engine:
         base_header: BlockHeaderAPI,
     ) -> BlockResult:
         """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
+        taken = self._take_what_was_read(transactions)
         reason = reason_to_fall_back(vm, transactions, base_header, self.config.min_transactions)
         if reason is ROOT_PER_TRANSACTION:
-            done, report = self._execute(vm, transactions, base_header, reason)
+            done, report = self._execute(vm, transactions, base_header, taken, reason)
             self._tell(None if report is None else replace(report, fallback=reason, choice=None))
             return done
         if reason is None:
             try:
                 try:
-                    done, report = self._execute(vm, transactions, base_header)
+                    done, report = self._execute(vm, transactions, base_header, taken)
                 except PoolClosedError:  # by another thread, just now: the next one is new
-                    done, report = self._execute(vm, transactions, base_header)
+                    done, report = self._execute(vm, transactions, base_header, taken)
             except (CannotServe, PoolClosedError) as error:
                 reason = str(error)
             else:
@@ -132,10 +133,10 @@ class Engine:
         vm: Any,
         transactions: Sequence[SignedTransactionAPI],
         base_header: BlockHeaderAPI,
+        taken: Taken | None,
         why_alone: str | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
-            taken = self._take_what_was_read(transactions)
             if why_alone is None:
                 done = self._in_the_way_chosen(vm, transactions, base_header)
             else:
@@ -155,10 +156,13 @@ class Engine:
         """And let those that come next be read."""
         if self._reader is None:
             return None
-        taken = self._reader.take(transactions)
-        following, self._next = self._next, ()
-        self._reader.tell(following)
-        return taken
+        with self._lock:
+            taken = None
+            if isinstance(transactions, Sequence):  # nobody has announced any other
+                taken = self._reader.take(transactions)
+            following, self._next = self._next, ()
+            self._reader.tell(following)
+            return taken
 
     def _with_clerks(self, report: BlockReport, taken: Taken | None) -> BlockReport:
         """What clerks have spent since the last block, for whomever, counts as workers' time;
