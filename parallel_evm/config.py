@@ -101,7 +101,8 @@ class ParallelConfig:
 
     overlap: bool = True
     """Judge results while others are still running, where they are judged one by one (see
-    ``whole_lanes``). False: afterwards."""
+    ``whole_lanes``), and let `import_blocks` read the next block while one is imported. False:
+    one after the other."""
 
     whole_lanes: bool = True
     """Take over lanes as wholes where none of them touched what another wrote. False: every
