@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 
@@ -36,6 +36,14 @@ from parallel_evm.workers.session import CannotServe, Pool
 from parallel_evm.workers.shared import assistant_for, pool_for, reader_for
 
 
+class _Reading(NamedTuple):
+    """What there was of a block when it came."""
+
+    taken: Taken | None
+    seconds: float
+    """For taking that, and telling of the next block."""
+
+
 class Engine:
     """What the VMs of one `parallelize` call share: configuration, pool, caches, experience."""
 
@@ -49,7 +57,7 @@ class Engine:
         """Transactions of the block to come, which nobody has been told of yet."""
         self._clerks = [clerk for clerk in (self._assistant, self._reader) if clerk is not None]
         self._clerks_cpu = self._cpu_of_clerks()
-        """CPU seconds of these that were reported."""
+        """CPU seconds of the assistant and the reader that were reported."""
         self.rules = RuleBook(self._assistant)
         self._liberties = Liberties(
             translate=config.translate,
@@ -92,9 +100,7 @@ class Engine:
 
     def announce(self, transactions: Sequence[SignedTransactionAPI]) -> None:
         """Of the block after the one that comes now: their senders may be recovered meanwhile."""
-        if self._reader is not None:
-            with self._lock:
-                self._next = transactions
+        self._next = transactions  # without the lock: a generator says so when it is collected
 
     def apply_all(
         self,
@@ -104,18 +110,18 @@ class Engine:
         base_header: BlockHeaderAPI,
     ) -> BlockResult:
         """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
-        taken = self._take_what_was_read(transactions)
+        reading = self._take_what_was_read(transactions)
         reason = reason_to_fall_back(vm, transactions, base_header, self.config.min_transactions)
         if reason is ROOT_PER_TRANSACTION:
-            done, report = self._execute(vm, transactions, base_header, taken, reason)
+            done, report = self._execute(vm, transactions, base_header, reading, reason)
             self._tell(None if report is None else replace(report, fallback=reason, choice=None))
             return done
         if reason is None:
             try:
                 try:
-                    done, report = self._execute(vm, transactions, base_header, taken)
+                    done, report = self._execute(vm, transactions, base_header, reading)
                 except PoolClosedError:  # by another thread, just now: the next one is new
-                    done, report = self._execute(vm, transactions, base_header, taken)
+                    done, report = self._execute(vm, transactions, base_header, reading)
             except (CannotServe, PoolClosedError) as error:
                 reason = str(error)
             else:
@@ -125,7 +131,10 @@ class Engine:
         result: BlockResult = sequentially(transactions, base_header)
         if self.config.on_block is not None:
             seconds = time.perf_counter() - started
-            self._tell(self._fallback_report(vm, len(result[1]), seconds, reason))
+            report = self._fallback_report(vm, len(result[1]), seconds, reason)
+            with self._lock:
+                report = self._with_clerks(report, reading)
+            self._tell(report)
         return result
 
     def _execute(
@@ -133,7 +142,7 @@ class Engine:
         vm: Any,
         transactions: Sequence[SignedTransactionAPI],
         base_header: BlockHeaderAPI,
-        taken: Taken | None,
+        reading: _Reading,
         why_alone: str | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         with self._lock:  # forecasts and caches serve one block at a time
@@ -142,42 +151,40 @@ class Engine:
             else:
                 choice = Choice(Way.ALONE, {}, why_alone)
                 done = self._execute_on(self._alone, vm, transactions, base_header, choice)
-            if taken is not None and vm.listed is None:
-                vm.listed = taken.listed
+            if reading.taken is not None and vm.listed is None:
+                vm.listed = reading.taken.listed
             result, report = done
             if report is not None:
-                report = self._with_clerks(report, taken)
+                report = self._with_clerks(report, reading)
             folder = self._liberties.translation_cache
             if folder is not None:  # now, when nobody waits for a transaction
                 cache_at(folder).save(BLOCK_SECONDS)
             return result, report
 
-    def _take_what_was_read(self, transactions: Sequence[SignedTransactionAPI]) -> Taken | None:
+    def _take_what_was_read(self, transactions: Sequence[SignedTransactionAPI]) -> _Reading:
         """And let those that come next be read."""
         if self._reader is None:
-            return None
+            return _Reading(None, 0.0)
         with self._lock:
+            started = time.perf_counter()
             taken = None
-            if isinstance(transactions, Sequence):  # nobody has announced any other
+            if isinstance(transactions, Sequence):  # no other is announced (`stream`)
                 taken = self._reader.take(transactions)
             following, self._next = self._next, ()
             self._reader.tell(following)
-            return taken
+            return _Reading(taken, time.perf_counter() - started)
 
-    def _with_clerks(self, report: BlockReport, taken: Taken | None) -> BlockReport:
-        """What clerks have spent since the last block, for whomever, counts as workers' time;
-        taking what was read ahead, as the block's."""
+    def _with_clerks(self, report: BlockReport, reading: _Reading) -> BlockReport:
+        """What clerks have spent since the last block counts as workers' time; taking what was read
+        ahead, and telling of the next block, as the block's."""
         before, self._clerks_cpu = self._clerks_cpu, self._cpu_of_clerks()
-        spent = report.worker_cpu_seconds + self._clerks_cpu - before
-        if taken is None:
-            return replace(report, worker_cpu_seconds=spent)
-        phases = replace(report.phases, senders=report.phases.senders + taken.seconds)
+        senders = report.phases.senders + reading.seconds
         return replace(
             report,
-            worker_cpu_seconds=spent,
-            read_ahead=True,
-            seconds=report.seconds + taken.seconds,
-            phases=phases,
+            worker_cpu_seconds=report.worker_cpu_seconds + self._clerks_cpu - before,
+            read_ahead=reading.taken is not None,
+            seconds=report.seconds + reading.seconds,
+            phases=replace(report.phases, senders=senders),
         )
 
     def _cpu_of_clerks(self) -> float:
@@ -260,10 +267,14 @@ class Engine:
             self.config.on_block(report)
 
 
-def engine_of(chain: Any) -> Engine:
-    """That of a chain or chain class. Raises `ConfigurationError` where there is none."""
-    for _, vm_class in getattr(chain, "vm_configuration", None) or ():
-        engine: Engine | None = getattr(vm_class, "parallel_engine", None)
-        if engine is not None:
-            return engine
-    raise ConfigurationError(f"{chain!r} is no chain class that was parallelized")
+def engines_of(chain: Any) -> list[Engine]:
+    """Those of a chain or chain class: one, unless its VMs were parallelized one by one. Raises
+    `ConfigurationError` where there is none."""
+    engines = [
+        vm_class.parallel_engine
+        for _, vm_class in getattr(chain, "vm_configuration", None) or ()
+        if hasattr(vm_class, "parallel_engine")
+    ]
+    if not engines:
+        raise ConfigurationError(f"{chain!r} is no chain class that was parallelized")
+    return list(dict.fromkeys(engines))

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from parallel_evm.engine import engine_of
+from parallel_evm.engine import engines_of
 from parallel_evm.errors import ConfigurationError
 from parallel_evm.inputs import read_json
 from parallel_evm.scheduling.learned import from_json
@@ -26,7 +26,7 @@ def save_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     parallelized, does not forecast (one worker has nothing to forecast for) or has learned nothing
     yet, and OSError, with ``path`` in it, where the file cannot be written.
     """
-    data = engine_of(chain_class).learned()
+    data = engines_of(chain_class)[0].learned()
     if not data["contracts"]:
         raise ConfigurationError(
             "nothing has been learned yet: blocks teach whose transactions other processes run "
@@ -48,7 +48,7 @@ def load_forecasts(chain_class: Any, path: str | os.PathLike[str]) -> int:
     another kind or damaged; everything is then as it was. A file that is wrong about contracts
     costs time until the chain has learned better; it cannot make a block wrong.
     """
-    engine = engine_of(chain_class)
+    engine = engines_of(chain_class)[0]
     engine.forecaster()  # refuses before anything is read
     forecaster = from_json(read_json(Path(path)))
     engine.start_with(forecaster)

@@ -7,12 +7,12 @@ Never: imports a block before the one in front of it, or changes what becomes of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from eth.abc import BlockAPI, BlockImportResult, ChainAPI
+from eth.abc import BlockAPI, BlockImportResult, ChainAPI, SignedTransactionAPI
 
-from parallel_evm.engine import Engine, engine_of
+from parallel_evm.engine import Engine, engines_of
 
 _END: Final = object()
 
@@ -34,16 +34,28 @@ def import_blocks(
     >>> for imported in import_blocks(chain, blocks):  # doctest: +SKIP
     ...     print(imported.imported_block)
     """
-    return _imports(chain, iter(blocks), perform_validation, engine_of(chain))
+    return _imports(chain, iter(blocks), perform_validation, engines_of(chain))
 
 
 def _imports(
-    chain: ChainAPI, blocks: Iterator[BlockAPI], perform_validation: bool, engine: Engine
+    chain: ChainAPI, blocks: Iterator[BlockAPI], perform_validation: bool, engines: list[Engine]
 ) -> Iterator[BlockImportResult]:
-    for block, following in _with_the_next(blocks):
-        if isinstance(following, BlockAPI):
-            engine.announce(following.transactions)
-        yield chain.import_block(block, perform_validation)
+    def announce(transactions: Sequence[SignedTransactionAPI]) -> None:
+        for engine in engines:
+            engine.announce(transactions)
+
+    try:
+        for block, following in _with_the_next(blocks):
+            announce(_transactions_of(following))
+            yield chain.import_block(block, perform_validation)
+    finally:  # whatever comes now, nobody knows what comes after it
+        announce(())
+
+
+def _transactions_of(block: object) -> Sequence[SignedTransactionAPI]:
+    """None for what is no block: that is refused in its turn."""
+    transactions = block.transactions if isinstance(block, BlockAPI) else ()
+    return transactions if isinstance(transactions, Sequence) else ()
 
 
 def _with_the_next(blocks: Iterator[BlockAPI]) -> Iterator[tuple[BlockAPI, object]]:

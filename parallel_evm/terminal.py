@@ -123,9 +123,9 @@ def show_measurements(
     if measurements:
         first = measurements[0]
         console.print(
-            f"{first.transactions} transactions a block, medians of {first.blocks} warm blocks; "
+            f"{first.transactions} transactions a block, medians of {first.turns}; "
             "ratio = sequential time / parallel time. Coordinator: its own time for forecasts, "
-            "lanes, judging, folding; finishing: for storage tries and receipts."
+            "lanes, judging, folding; finishing: for storage tries, receipts, waiting for the list."
         )
         console.print(f"Included: {first.included}.")
     for version in sorted({other.version for other in others.values()}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from parallel_evm import (
     parallelize,
 )
 from parallel_evm.bench.timing import encoded_block
-from parallel_evm.engine import engine_of
+from parallel_evm.engine import engines_of
 from parallel_evm.forks import from_genesis, without_proof
 from parallel_evm.rlp_objects import changed
 from parallel_evm.workers import shared
@@ -100,8 +101,9 @@ def test_every_block_but_the_first_is_read_ahead(
     assert [done.imported_block.hash for done in imported] == [block.hash for block in blocks]
     assert [report.read_ahead for report in reports] == [False] + [True] * (BLOCKS - 1)
     assert all(report.fallback is None for report in reports)
-    assert reading().cpu > 0
-    assert sum(report.worker_cpu_seconds for report in reports) >= reading().cpu
+    for report in reports[1:]:  # the other process's time is theirs, in which it was used
+        assert report.worker_cpu_seconds > TRANSACTIONS * 10e-6
+        assert 0 < report.phases.senders < report.seconds
 
 
 def test_what_was_read_is_what_would_have_been_found(
@@ -270,20 +272,27 @@ def test_a_reader_that_hangs_holds_nobody_up(
     imports = import_blocks(chain_of(workload, reports), blocks)
     next(imports)
     os.kill(reading().pids[0], signal.SIGSTOP)
+    started = time.monotonic()
     assert [done.imported_block.hash for done in imports] == [b.hash for b in blocks[1:]]
     assert not any(report.read_ahead for report in reports[2:])
-    assert sum(report.phases.senders for report in reports) < 5
+    assert time.monotonic() - started < 10
 
 
+NOBODY = [None] * TRANSACTIONS
 LIES: dict[str, Any] = {
     "nothing": None,
     "a number": 5,
-    "other senders than asked for": ([bytes(20)], [], b"", {}),
-    "senders that are none": ([b"x"] * TRANSACTIONS, [], b"", {}),
-    "hashes that are none": ([None] * TRANSACTIONS, [b"x"] * TRANSACTIONS, b"", {}),
-    "hashes of other transactions": ([None] * TRANSACTIONS, [bytes(32)], bytes(32), {}),
-    "nodes that are none": ([None] * TRANSACTIONS, [], bytes(32), {b"x": b""}),
+    "other senders than asked for": ([bytes(20)], [], b"", {}, 0.0),
+    "senders that are none": ([b"x"] * TRANSACTIONS, [], b"", {}, 0.0),
+    "hashes that are none": (NOBODY, [b"x"] * TRANSACTIONS, bytes(32), {}, 0.0),
+    "hashes of other transactions": (NOBODY, [bytes(32)], bytes(32), {}, 0.0),
+    "a root that is none": (NOBODY, [bytes(32)] * TRANSACTIONS, b"x", {}, 0.0),
+    "keys that are none": (NOBODY, [bytes(32)] * TRANSACTIONS, bytes(32), {b"x": b""}, 0.0),
+    "nodes that are none": (NOBODY, [bytes(32)] * TRANSACTIONS, bytes(32), {bytes(32): 5}, 0.0),
+    "at no time": (NOBODY, [], b"", {}, "x"),
 }
+BELIEVED = ("hashes of other transactions",)
+"""As far as it goes: the list is not used."""
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -292,9 +301,20 @@ def test_nonsense_is_not_believed(
 ) -> None:
     """Told by a process that is a copy of this one."""
     monkeypatch.setattr(ReadingProcess, "fill", staticmethod(lambda order: LIES[lie]))
+    heard: list[Any] = []
+    receive = ReadingProcess._receive
+
+    def received(process: Any, conn: Any) -> Any:
+        heard.append(lie)
+        return receive(process, conn)
+
+    monkeypatch.setattr(ReadingProcess, "_receive", received)
+    reports: list[BlockReport] = []
     blocks = decoded(workload, built)
-    imports = import_blocks(chain_of(workload, []), blocks)
+    imports = import_blocks(chain_of(workload, reports), blocks)
     assert [done.imported_block.hash for done in imports] == [block.hash for block in blocks]
+    assert heard
+    assert any(report.read_ahead for report in reports) is (lie in BELIEVED)
 
 
 def test_the_process_ends_with_the_others(workload: Workload, built: list[bytes]) -> None:
@@ -308,7 +328,7 @@ def test_the_process_ends_with_the_others(workload: Workload, built: list[bytes]
 
 def test_the_engine_of_a_chain_is_that_of_its_class(workload: Workload) -> None:
     chain = chain_of(workload, [])
-    assert engine_of(chain) is engine_of(type(chain))
+    assert engines_of(chain) == engines_of(type(chain))
 
 
 # -- whatever comes ------------------------------------------------------------------------------
@@ -415,6 +435,25 @@ def test_blocks_of_every_fork_in_one_chain() -> None:
         stream.mine(payments(number, types={8: 2, 9: 2, 10: 3, 11: 3}.get(number, 1)))
     # Nobody else knows transactions that are older than EIP-155.
     assert stream.held() == [False] * 3 + [True] * 8
+
+
+def test_forks_that_were_parallelized_one_by_one() -> None:
+    """Each has an engine of its own, and knows nothing of what another one was told."""
+    vms = [(0, without_proof(from_genesis("shanghai"))), (4, without_proof(from_genesis("cancun")))]
+    stream = Stream(
+        MiningChain.configure("Stock", vm_configuration=tuple(vms), chain_id=CHAIN_ID),
+        state_of("shanghai"),
+        difficulty=0,
+    )
+    for number in range(8):
+        stream.mine(payments(number))
+    reports: list[BlockReport] = []
+    config = ParallelConfig(workers=2, on_block=reports.append)
+    ours = tuple((at, parallelize(vm, config=config)) for at, vm in vms)
+    chain = stream.open(MiningChain.configure("Ours", vm_configuration=ours, chain_id=CHAIN_ID))
+    imports = import_blocks(chain, stream.blocks())
+    assert outcome(chain, imports) == stream.expected(stream.blocks())
+    assert [report.read_ahead for report in reports] == [False, True, True, False] + [True] * 4
 
 
 def test_transactions_of_every_kind() -> None:
@@ -531,7 +570,7 @@ def test_blocks_in_the_wrong_order() -> None:
 
 
 def test_two_chains_of_one_class_in_turn() -> None:
-    """Each drops what was read for the other, be it of the same blocks."""
+    """What was read for one of them is never taken for the other, be it of the same blocks."""
     stream = prague(4)
     chain_class = parallelize(stream.chain_class, workers=2)
     same = stream.blocks()
@@ -561,6 +600,8 @@ def test_a_stream_that_is_left_half_way() -> None:
     imports = import_blocks(chain, blocks)
     next(imports)
     imports.close()  # type: ignore[attr-defined]
+    while reading().is_awaited:
+        reading().take_in(1.0)
     chain.import_block(stream.blocks()[1])
     next(import_blocks(chain, blocks[2:]))
     assert [done.imported_block for done in import_blocks(chain, blocks[3:])] == blocks[3:]

@@ -53,7 +53,8 @@ class BlocksDiffer(ParallelEVMError):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One way to execute, on one workload. Times are per transaction, medians over blocks."""
+    """One way to execute, on one workload. Times are per transaction, medians over blocks (or over
+    streams of them, but for what the coordinator does)."""
 
     workers: int
     backend: str
@@ -64,7 +65,8 @@ class Side:
     """Median of the later blocks."""
     cold_ratio: float | None
     warm_ratio: float
-    """Sequential py-evm's time for the same block, divided by this side's: medians of ratios."""
+    """Sequential py-evm's time for the same block or stream, divided by this side's: medians of
+    ratios."""
     cpu_ms: float
     """CPU time over all processes, warm."""
     reexecuted: float
@@ -73,7 +75,8 @@ class Side:
     """The coordinator's own wall time for what workers need of it: forecast, plan, judging and
     folding, warm. It bounds how many of them can be fed."""
     finishing_us: float
-    """The same for storage tries and receipts, which come after that."""
+    """For storage tries and receipts, which come after that, and for waiting until a worker has
+    listed the transactions."""
     without: str | None = None
     """What was switched off on this side."""
 
@@ -89,13 +92,20 @@ class Measurement:
     """Warm blocks; the cold one comes on top."""
     sequential_cold_ms: float
     sequential_ms: float
-    """Sequential py-evm per transaction, median over warm blocks."""
+    """Sequential py-evm per transaction, median over warm blocks or streams."""
     sequential_cpu_ms: float
     sides: tuple[Side, ...]
     translation_cache: bool = False
     """Were translations taken from the disk?"""
     stream: int = 1
     """So many warm blocks came after one another, and were timed together."""
+
+    @property
+    def turns(self) -> str:
+        """What was timed as a whole, and how often, warm."""
+        if self.stream == 1:
+            return f"{self.blocks} warm blocks"
+        return f"{-(-self.blocks // self.stream)} streams of {self.stream} warm blocks"
 
     @property
     def included(self) -> str:

@@ -243,6 +243,8 @@ def _checked(plan: _Plan) -> _Plan:
             fail(f"--without: there is no {switch!r}; there are {', '.join(SWITCHES)}")
     if plan.without and plan.mainnet is not None:
         fail("--without is for workloads, not for --mainnet")
+    if plan.stream > 1 and plan.blocks % plan.stream:
+        fail(f"--stream: {plan.blocks} warm blocks are no streams of {plan.stream} (see --blocks)")
     if plan.stream > 1 and plan.mainnet is not None:
         fail(
             "--stream is for workloads, not for --mainnet: recorded blocks do not follow each other"

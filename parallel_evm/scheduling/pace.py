@@ -7,7 +7,8 @@ Never: changes what a block results in; a wrong choice costs time.
 
 A call is known by its contract and selector. What it costs in another way than alone is remembered
 as a ratio, for blocks of about as many transactions (in powers of two): what has to be sent and
-waited for in any case is little for a large block and too much for a small one.
+waited for in any case is little for a large block and too much for a small one. Blocks whose
+senders are known are apart from others: there is less to help with.
 
 A way that promises something is given a trial of a few blocks, since workers have to learn and to
 translate first; then the fastest is kept, and the others get another trial ever later.
@@ -68,7 +69,7 @@ _UNKNOWN_TRIP: Final[Mapping[Way, float]] = {Way.ASSISTED: 0.0005, Way.TOGETHER:
 """Seconds that a way with workers is expected to lose, before anybody measured it."""
 
 
-_Size = tuple[int, bool]
+_Kind = tuple[int, bool]
 """What blocks have in common that cost alike: their number of transactions, in powers of two, and
 whether their senders are known beforehand."""
 
@@ -79,13 +80,13 @@ class _Rate:
 
     seconds: float
     """To run it, without what is the same for every transaction."""
-    ratios: dict[tuple[_Size, Way], float] = field(default_factory=dict)
-    """By size of the block: its seconds in this way to its seconds alone."""
+    ratios: dict[tuple[_Kind, Way], float] = field(default_factory=dict)
+    """By kind of block: its seconds in this way to its seconds alone."""
 
 
 @dataclass(slots=True)
 class _Habit:
-    """What is done with blocks of about so many transactions."""
+    """What is done with blocks of one kind."""
 
     rest: float = 0.0
     """Seconds per transaction of such a block alone that no transaction's run accounts for."""
@@ -127,7 +128,7 @@ class Pace:
         """``workers``: the coordinator is one of them."""
         self._unknown_ratio = _UNKNOWN_RATIO if workers > 2 else _UNKNOWN_RATIO_OF_TWO
         self._rates: dict[bytes, _Rate] = {}
-        self._habits: dict[_Size, _Habit] = {}
+        self._habits: dict[_Kind, _Habit] = {}
         self._absent = 0
         """Blocks for which workers need not be asked for."""
         self._patience = _FIRST_RETRY
@@ -142,9 +143,9 @@ class Pace:
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
         calls = [_call(transaction) for transaction in transactions]
-        size = _size(calls, knows_senders)
-        habit = self._habits.setdefault(size, _Habit())
-        expected, known = self._expected(calls, size, habit)
+        kind = _kind(calls, knows_senders)
+        habit = self._habits.setdefault(kind, _Habit())
+        expected, known = self._expected(calls, kind, habit)
         if knows_senders:
             del expected[Way.ASSISTED]
         if len(calls) == 1:
@@ -154,9 +155,7 @@ class Pace:
             self._absent -= 1
             return Choice(Way.ALONE, expected)
         best = min(expected, key=expected.__getitem__)
-        here = expected.get(habit.way)
-        if here is None:
-            return Choice(best, expected)
+        here = expected[habit.way]
         if habit.trial:
             return Choice(habit.way, expected)
         if expected[best] >= here * (1 - _LOYALTY):
@@ -225,8 +224,8 @@ class Pace:
             for transaction, run in zip(transactions, runs, strict=True)
         ]
         times = [rate.seconds for rate in rates]
-        size = _size(transactions, knows_senders)
-        habit = self._habits.setdefault(size, _Habit())
+        kind = _kind(transactions, knows_senders)
+        habit = self._habits.setdefault(kind, _Habit())
         on_trial = habit.way is way and habit.trial > 0
         begins = on_trial and habit.trial == _TRIAL
         if on_trial:
@@ -238,8 +237,8 @@ class Pace:
         self._patience = _FIRST_RETRY
         ratio = seconds / (sum(times) + habit.rest * len(times) or 1.0)
         for rate in {id(rate): rate for rate in rates}.values():
-            before = ratio if begins else rate.ratios.get((size, way), ratio)
-            rate.ratios[size, way] = (
+            before = ratio if begins else rate.ratios.get((kind, way), ratio)
+            rate.ratios[kind, way] = (
                 min(before, ratio) if on_trial else before + _LATEST * (ratio - before)
             )
 
@@ -258,7 +257,7 @@ class Pace:
             self._freight += _LATEST * (freight - self._freight)
 
     def _expected(
-        self, calls: Sequence[bytes], size: _Size, habit: _Habit
+        self, calls: Sequence[bytes], kind: _Kind, habit: _Habit
     ) -> tuple[dict[Way, float], set[Way]]:
         """Seconds of each way, and the ways that were measured for most of such calls."""
         rates = [self._rates.get(call) for call in calls]
@@ -267,7 +266,7 @@ class Pace:
         expected, known = {Way.ALONE: alone}, {Way.ALONE}
         for way in (Way.ASSISTED, Way.TOGETHER):
             unknown = self._unknown_ratio[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
-            ratios = [rate.ratios.get((size, way)) if rate else None for rate in rates]
+            ratios = [rate.ratios.get((kind, way)) if rate else None for rate in rates]
             expected[way] = sum(
                 seconds * (unknown if ratio is None else ratio)
                 for seconds, ratio in zip(times, ratios, strict=True)
@@ -297,7 +296,7 @@ class Pace:
         return rate
 
 
-def _size(transactions: Sequence[Any], knows_senders: bool) -> _Size:
+def _kind(transactions: Sequence[Any], knows_senders: bool) -> _Kind:
     return len(transactions).bit_length(), knows_senders
 
 

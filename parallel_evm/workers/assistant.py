@@ -22,7 +22,7 @@ class ProcessAssistant(Clerk[orders.Order, Made]):
     """An `Assistant` with a process of its own. It makes way for everybody else."""
 
     NAME: ClassVar[str] = "parallel-evm-translator"
-    WORK: ClassVar[str] = "Translating bytecode"
+    WORK: ClassVar[str] = "Translating bytecode in another process"
     NICENESS: ClassVar[int] = 10
     VERSION: ClassVar[Any] = VERSION
 

@@ -2,8 +2,9 @@
 
 Responsible for: starting it when there is something to do, handing it orders, taking in what it
 answers, and doing without it when it dies, hangs or fails.
-Talks to: `pipes`. Never: waits longer than it is told to, or knows what the orders are about
-(`assistant` and `reader` do).
+Talks to: `pipes`.
+Never: waits for an answer longer than it is told to (but for the rest of one that has begun to
+arrive), or knows what the orders are about (`assistant` and `reader` do).
 
 It has nothing to lose and is simply killed at the end.
 """
@@ -28,7 +29,7 @@ from parallel_evm.workers.pipes import Child, readable, set_up, starting
 MAX_WAITING: Final = 16
 """With more orders than that it does not keep up: who has another one had better fill it."""
 DEADLINE_SECONDS: Final = 30.0
-"""No order takes longer than seconds. A process also has to start in this time."""
+"""Orders take seconds at most. A process also has to start in this time."""
 PIPE_SECONDS: Final = 3.0
 """Half a message is waited for no longer than this."""
 MAX_LOSSES: Final = 3
@@ -53,7 +54,7 @@ class Clerk(ABC, Generic[Order, Answer]):
 
     NAME: ClassVar[str]
     WORK: ClassVar[str]
-    """What it does, for those who read that it does so no more."""
+    """What it does, for those who read that it is given up."""
     NICENESS: ClassVar[int] = 0
     """How far it makes way for everybody else."""
     VERSION: ClassVar[Any] = None
@@ -96,6 +97,11 @@ class Clerk(ABC, Generic[Order, Answer]):
     def is_awaited(self) -> bool:
         """Is there anything to take in?"""
         return bool(self._orders)
+
+    @property
+    def is_idle(self) -> bool:
+        """Would it begin with an order at once?"""
+        return not self._orders and self._losses < MAX_LOSSES
 
     def order(
         self, order: Order, deliver: Callable[[Answer | None], None], lost: Callable[[], None]
@@ -201,7 +207,7 @@ class Clerk(ABC, Generic[Order, Answer]):
         if isinstance(error, Exception):  # else it was interrupted
             self._losses += 1
             if self._losses == MAX_LOSSES:
-                _LOGGER.warning("%s is left to this process from now on: %s", self.WORK, error)
+                _LOGGER.warning("%s is given up: %s", self.WORK, error)
         return self._drop()
 
     def _end(self) -> None:

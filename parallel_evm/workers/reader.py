@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
 from parallel_evm.merkle.index import Listed, listed
@@ -40,6 +40,8 @@ class _Read(NamedTuple):
     """None of them, where the transactions cannot be listed."""
     root: bytes
     nodes: dict[bytes, bytes]
+    cpu: float
+    """Seconds of the process that read it."""
 
 
 class ReadingProcess(Clerk[_Contents, _Read]):
@@ -50,16 +52,18 @@ class ReadingProcess(Clerk[_Contents, _Read]):
 
     @staticmethod
     def fill(order: _Contents) -> _Read:
+        began = time.process_time()
         senders = [None if content is None else recover_encoded(content) for content in order]
         known = all_of(order)
-        if known is None:
-            return _Read(senders, [], b"", {})
-        made = listed(known)
-        return _Read(senders, made.hashes, made.trie.root, made.trie.nodes)
+        made = None if known is None else listed(known)
+        cpu = time.process_time() - began
+        if made is None:
+            return _Read(senders, [], b"", {}, cpu)
+        return _Read(senders, made.hashes, made.trie.root, made.trie.nodes, cpu)
 
     @staticmethod
     def checked(content: Any) -> _Read:
-        senders, hashes, root, nodes = content
+        senders, hashes, root, nodes, cpu = content
         if not (
             all(sender is None or _is_bytes(sender, _ADDRESS_BYTES) for sender in senders)
             and all(_is_bytes(digest, _HASH_BYTES) for digest in hashes)
@@ -68,20 +72,38 @@ class ReadingProcess(Clerk[_Contents, _Read]):
             and all(isinstance(node, bytes) for node in nodes.values())
         ):
             raise ValueError("not read from transactions")
-        return _Read(senders, hashes, root, nodes)
+        return _Read(senders, hashes, root, nodes, float(cpu))
 
 
-class Taken(NamedTuple):
-    """What was there when its block came."""
+@dataclass(slots=True)
+class _Wanted:
+    """Transactions of which the process was told, and what came of it. An answer may arrive in
+    another thread, and late: it goes here and nowhere else."""
 
-    listed: Listed | None
-    """None where the transactions could not be listed."""
-    seconds: float
-    """That this took here, waiting included."""
+    transactions: Sequence[Any]
+    contents: _Contents
+    unknown: int
+    """So many senders."""
+    read: _Read | None = None
+    is_over: bool = False
+    """Has it come, or will it never?"""
+
+    def put_down(self, read: _Read | None) -> None:
+        self.read, self.is_over = read, True
+
+    def lose(self) -> None:
+        self.is_over = True
 
 
 def _is_bytes(value: object, length: int) -> bool:
     return isinstance(value, bytes) and len(value) == length
+
+
+class Taken(NamedTuple):
+    """What was there when its block came, besides the senders."""
+
+    listed: Listed | None
+    """None where the transactions could not be listed."""
 
 
 class Reader:
@@ -89,22 +111,15 @@ class Reader:
 
     def __init__(self, process: ReadingProcess) -> None:
         self._process = process
-        self._told: Sequence[Any] = ()
-        """Transactions of which the process was told."""
-        self._contents: _Contents = []
-        """These, as it was told."""
-        self._read: _Read | None = None
-
-    @property
-    def cpu(self) -> float:
-        """CPU seconds of its process, as far as that told."""
-        return self._process.cpu
+        self._wanted: _Wanted | None = None
+        self.cpu = 0.0
+        """Seconds that the process has spent on what was taken from it."""
 
     def tell(self, transactions: Sequence[Any]) -> None:
         """These are wanted next. What the process is told while it is behind, it does without."""
+        self._wanted = None
         self._process.take_in()
-        self._forget()
-        if self._process.is_awaited or len(transactions) < _WORTH_TELLING:
+        if len(transactions) < _WORTH_TELLING or not self._process.is_idle:
             return
         contents = contents_of(transactions)
         unknown = sum(
@@ -112,34 +127,30 @@ class Reader:
             for transaction, content in zip(transactions, contents, strict=True)
         )
         if unknown >= _WORTH_TELLING:
-            self._told, self._contents = tuple(transactions), contents
-            self._process.order(contents, partial(self._put_down, contents), lambda: None)
+            wanted = self._wanted = _Wanted(tuple(transactions), contents, unknown)
+            if not self._process.order(contents, wanted.put_down, wanted.lose):
+                self._wanted = None
 
     def take(self, transactions: Sequence[Any]) -> Taken | None:
         """Now these are wanted: their senders are put down in them. None if the process was not
         told of them, or could not read them in time."""
-        if not _are_same(self._told, transactions):
+        wanted = self._wanted
+        if wanted is None or not _are_same(wanted.transactions, transactions):
             return None
-        started = time.perf_counter()
-        self._process.take_in(_RECOVERY_SECONDS * len(transactions))
-        read, listing = self._read, all_of(self._contents)
-        self._forget()
+        late = time.perf_counter() + _RECOVERY_SECONDS * wanted.unknown
+        while not wanted.is_over and (left := late - time.perf_counter()) > 0:
+            self._process.take_in(left)
+        self._wanted, read = None, wanted.read
         if read is None or len(read.senders) != len(transactions):
             return None
+        self.cpu += read.cpu
         for transaction, sender in zip(transactions, read.senders, strict=True):
             if sender is not None:
                 remember_sender(transaction, sender)
-        made = None
-        if listing is not None and len(read.hashes) == len(listing):
-            made = Listed(listing, read.hashes, TrieUpdate(read.root, read.nodes))
-        return Taken(made, time.perf_counter() - started)
-
-    def _forget(self) -> None:
-        self._told, self._contents, self._read = (), [], None
-
-    def _put_down(self, contents: _Contents, read: _Read | None) -> None:
-        if contents is self._contents:  # else nobody waits for it any more
-            self._read = read
+        known = all_of(wanted.contents)
+        if known is None or len(read.hashes) != len(known):
+            return Taken(None)
+        return Taken(Listed(known, read.hashes, TrieUpdate(read.root, read.nodes)))
 
 
 def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -89,11 +89,11 @@ def test_bench_without_something_says_so(tmp_path: Path) -> None:
 
 def test_bench_of_a_stream_says_so(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    arguments = ["bench", "transfers", "--txs", "8", "--blocks", "3", "--workers", "2"]
+    arguments = ["bench", "transfers", "--txs", "8", "--blocks", "4", "--workers", "2"]
     result = runner.invoke(app, [*arguments, "--stream", "2", "--json", str(file)])
     assert result.exit_code == 0, result.output
     (figures,) = json.loads(file.read_text())
-    assert (figures["blocks"], figures["stream"]) == (3, 2)
+    assert (figures["blocks"], figures["stream"]) == (4, 2)
     assert figures["sides"][0]["warm_ratio"] > 0
     assert "streams of 2 warm blocks" in figures["included"]
 
@@ -137,6 +137,8 @@ def test_bench_replays_recorded_blocks_and_no_workload(tmp_path: Path) -> None:
         (["bench", "transfers", "--workers", "1,two"], "two"),
         (["bench", "transfers", "--workers", "0"], "0"),
         (["bench", "transfers", "--stream", "0"], "--stream"),
+        (["bench", "transfers", "--blocks", "5", "--stream", "2"], "no streams of 2"),
+        (["bench", "--mainnet", ".", "--blocks", "2", "--stream", "2"], "--stream"),
         (["bench", "transfers", "--json", "/no/such/folder/x.json"], "/no/such/folder"),
         (["bench", "transfers", "--json", "."], ". is a folder"),
         (

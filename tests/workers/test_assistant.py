@@ -345,7 +345,7 @@ def test_what_cannot_be_filled_is_nobody_elses_loss(
     pids = asked.assistant.pids
     assert asked.wait() == [None, fill(order_of())]
     assert asked.assistant.pids == pids
-    assert "Translating bytecode failed" in caplog.text
+    assert "Translating bytecode in another process failed" in caplog.text
 
 
 def test_an_answer_makes_up_for_losses(asked: Asked) -> None:

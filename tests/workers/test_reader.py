@@ -100,7 +100,6 @@ def test_senders_and_the_list_are_those_of_the_transactions(reader: Reader) -> N
     assert taken.listed.encoded == [transaction.encode() for transaction in sent]
     assert taken.listed.hashes == [keccak(transaction.encode()) for transaction in sent]
     assert (taken.listed.trie.root, dict(taken.listed.trie.nodes)) == (root, dict(nodes))
-    assert taken.seconds > 0
     assert reader.cpu > 0
 
 
