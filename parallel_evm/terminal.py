@@ -83,7 +83,6 @@ def show_measurements(
     table.add_column("CPU ms/tx", justify="right")
     table.add_column("run again", justify="right")
     table.add_column("coordinator µs/tx", justify="right")
-    table.add_column("finishing µs/tx", justify="right")
     for found in measurements:
         table.add_row(
             found.workload,
@@ -92,7 +91,6 @@ def show_measurements(
             "1.00",
             "1.00",
             f"{found.sequential_cpu_ms:.2f}",
-            "",
             "",
             "",
         )
@@ -106,8 +104,7 @@ def show_measurements(
                 "" if side.cold_ratio is None else f"{side.cold_ratio:.2f}",
                 f"{side.cpu_ms:.2f}",
                 f"{side.reexecuted:.1%}",
-                f"{side.coordinator_us:.0f}",
-                f"{side.finishing_us:.0f}",
+                f"{side.coordinator_us:.0f} + {side.finishing_us:.0f}",
             )
         other = others.get(found.workload)
         if other is not None:
@@ -125,7 +122,7 @@ def show_measurements(
         console.print(
             f"{first.transactions} transactions a block, medians of {first.turns}; "
             "ratio = sequential time / parallel time. Coordinator: its own time for forecasts, "
-            "lanes, judging, folding; finishing: for storage tries, receipts, waiting for the list."
+            "lanes, judging, folding + for storage tries, receipts, waiting for the list."
         )
         console.print(f"Included: {first.included}.")
     for version in sorted({other.version for other in others.values()}):
