@@ -110,7 +110,7 @@ class Engine:
         base_header: BlockHeaderAPI,
     ) -> BlockResult:
         """``vm.apply_all_transactions``; ``sequentially`` is the method that we replaced."""
-        reading = self._take_what_was_read(transactions)
+        reading = self._read_on(transactions)
         reason = reason_to_fall_back(vm, transactions, base_header, self.config.min_transactions)
         if reason is ROOT_PER_TRANSACTION:
             done, report = self._execute(vm, transactions, base_header, reading, reason)
@@ -161,8 +161,8 @@ class Engine:
                 cache_at(folder).save(BLOCK_SECONDS)
             return result, report
 
-    def _take_what_was_read(self, transactions: Sequence[SignedTransactionAPI]) -> _Reading:
-        """And let those that come next be read."""
+    def _read_on(self, transactions: Sequence[SignedTransactionAPI]) -> _Reading:
+        """Take what was read of these, and let those that come next be read."""
         if self._reader is None:
             return _Reading(None, 0.0)
         with self._lock:

@@ -279,17 +279,19 @@ def test_a_reader_that_hangs_holds_nobody_up(
 
 
 NOBODY = [None] * TRANSACTIONS
+DIGESTS = [bytes(32)] * TRANSACTIONS
 LIES: dict[str, Any] = {
     "nothing": None,
     "a number": 5,
-    "other senders than asked for": ([bytes(20)], [], b"", {}, 0.0),
-    "senders that are none": ([b"x"] * TRANSACTIONS, [], b"", {}, 0.0),
-    "hashes that are none": (NOBODY, [b"x"] * TRANSACTIONS, bytes(32), {}, 0.0),
-    "hashes of other transactions": (NOBODY, [bytes(32)], bytes(32), {}, 0.0),
-    "a root that is none": (NOBODY, [bytes(32)] * TRANSACTIONS, b"x", {}, 0.0),
-    "keys that are none": (NOBODY, [bytes(32)] * TRANSACTIONS, bytes(32), {b"x": b""}, 0.0),
-    "nodes that are none": (NOBODY, [bytes(32)] * TRANSACTIONS, bytes(32), {bytes(32): 5}, 0.0),
-    "at no time": (NOBODY, [], b"", {}, "x"),
+    "other senders than asked for": ([bytes(20)], None, 0.0),
+    "senders that are none": ([b"x"] * TRANSACTIONS, None, 0.0),
+    "hashes that are none": (NOBODY, ([b"x"] * TRANSACTIONS, bytes(32), {}), 0.0),
+    "hashes of other transactions": (NOBODY, ([bytes(32)], bytes(32), {}), 0.0),
+    "a root that is none": (NOBODY, (DIGESTS, b"x", {}), 0.0),
+    "keys that are none": (NOBODY, (DIGESTS, bytes(32), {b"x": b""}), 0.0),
+    "nodes that are none": (NOBODY, (DIGESTS, bytes(32), {bytes(32): 5}), 0.0),
+    "half a list": (NOBODY, (DIGESTS,), 0.0),
+    "at no time": (NOBODY, None, "x"),
 }
 BELIEVED = ("hashes of other transactions",)
 """As far as it goes: the list is not used."""
@@ -375,13 +377,17 @@ class Stream:
         chain = self.open(self.chain_class)
         return outcome(chain, map(chain.import_block, blocks))
 
+    def ours(self, reports: list[BlockReport] | None = None, **settings: Any) -> Any:
+        """A parallel chain to import them."""
+        on_block = None if reports is None else reports.append
+        settings = {"workers": 2, "on_block": on_block, **settings}
+        return self.open(parallelize(self.chain_class, config=ParallelConfig(**settings)))
+
     def held(self, blocks: Callable[[], list[Any]] | None = None, **settings: Any) -> list[bool]:
         """Import it here and there: everything is equal. Which blocks were read ahead?"""
         blocks = blocks or self.blocks
         reports: list[BlockReport] = []
-        settings = {"workers": 2, "backend": "auto", **settings}
-        config = ParallelConfig(on_block=reports.append, **settings)
-        chain = self.open(parallelize(self.chain_class, config=config))
+        chain = self.ours(reports, **settings)
         assert outcome(chain, import_blocks(chain, blocks())) == self.expected(blocks())
         return [report.read_ahead for report in reports]
 
@@ -533,7 +539,7 @@ def wrong_signature(transaction: Any, **fields: int) -> Any:
 @pytest.mark.parametrize("place", range(3), ids=("legacy", "access list", "dynamic fee"))
 @pytest.mark.parametrize("fields", ({"r": 0}, {"s": 2**256 - 1}, {"s": 1}), ids=str)
 def test_a_transaction_that_nobody_signed(place: int, fields: dict[str, int]) -> None:
-    """It is among those that are read ahead, and is refused in the same words."""
+    """It is announced like any other, and refused in the same words."""
     stream = prague(3)
 
     def blocks() -> list[Any]:
@@ -570,7 +576,7 @@ def test_blocks_in_the_wrong_order() -> None:
 
 
 def test_two_chains_of_one_class_in_turn() -> None:
-    """What was read for one of them is never taken for the other, be it of the same blocks."""
+    """Each comes out as it would alone, be it from the same objects."""
     stream = prague(4)
     chain_class = parallelize(stream.chain_class, workers=2)
     same = stream.blocks()
@@ -594,8 +600,7 @@ def test_a_stream_that_another_stream_feeds() -> None:
 def test_a_stream_that_is_left_half_way() -> None:
     stream = prague(6)
     reports: list[BlockReport] = []
-    config = ParallelConfig(workers=2, on_block=reports.append)
-    chain = stream.open(parallelize(stream.chain_class, config=config))
+    chain = stream.ours(reports)
     blocks = stream.blocks()
     imports = import_blocks(chain, blocks)
     next(imports)
@@ -621,9 +626,7 @@ def test_who_is_interrupted_goes_on_from_there(error: type[BaseException]) -> No
         if len(reports) in (2, 4):
             raise error
 
-    chain = stream.open(
-        parallelize(stream.chain_class, config=ParallelConfig(workers=2, on_block=noted))
-    )
+    chain = stream.ours(on_block=noted)
     blocks = stream.blocks()
     for done in (1, 2):
         with pytest.raises(error):
@@ -637,8 +640,7 @@ def test_a_process_that_is_forked_amid_a_stream() -> None:
     """What is read ahead is read for its parent; it goes on without."""
     stream = prague(6)
     reports: list[BlockReport] = []
-    config = ParallelConfig(workers=2, on_block=reports.append)
-    chain = stream.open(parallelize(stream.chain_class, config=config))
+    chain = stream.ours(reports)
     blocks = stream.blocks()
     imports = import_blocks(chain, blocks)
     assert [next(imports).imported_block for _ in range(2)] == blocks[:2]
@@ -658,7 +660,7 @@ def test_a_process_that_is_forked_amid_a_stream() -> None:
 
 def test_closing_amid_a_stream() -> None:
     stream = prague(5)
-    chain = stream.open(parallelize(stream.chain_class, workers=2, backend="process"))
+    chain = stream.ours(backend="process")
     blocks = stream.blocks()
     for done, block in zip(import_blocks(chain, blocks), blocks, strict=True):
         assert done.imported_block == block

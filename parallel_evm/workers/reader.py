@@ -2,7 +2,8 @@
 
 Responsible for: having their senders recovered and the transactions listed, and for putting down
 what came of it.
-Talks to: `clerk`, which is the process; `speculation.senders` and `merkle.index`, over there.
+Talks to: `clerk`, which is the process; `wire`, which checks what arrives; over there,
+`speculation.senders` and `merkle.index`.
 Never: waits longer for senders than it takes to recover them here, or starts with a block that
 comes unannounced.
 """
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from parallel_evm.merkle.index import Listed, listed
 from parallel_evm.merkle.update import TrieUpdate
 from parallel_evm.speculation.senders import recover_encoded, remember_sender
+from parallel_evm.workers import wire
 from parallel_evm.workers.clerk import Clerk
 from parallel_evm.workers.parcel import all_of, contents_of
 
@@ -25,8 +27,6 @@ _WORTH_TELLING: Final = 8
 _RECOVERY_SECONDS: Final = 0.00006
 """What a sender takes here. Who has waited that long had better have done it himself, and loses as
 much again at most."""
-_ADDRESS_BYTES: Final = 20
-_HASH_BYTES: Final = 32
 
 _Contents = list[bytes | None]
 
@@ -34,12 +34,10 @@ _Contents = list[bytes | None]
 class _Read(NamedTuple):
     """What follows from a block's transactions alone."""
 
-    senders: list[bytes | None]
+    senders: Sequence[bytes | None]
     """None where that is for others to say."""
-    hashes: list[bytes]
-    """None of them, where the transactions cannot be listed."""
-    root: bytes
-    nodes: dict[bytes, bytes]
+    listing: tuple[list[bytes], TrieUpdate] | None
+    """The transactions' hashes and their trie; None where the process does not know all of them."""
     cpu: float
     """Seconds of the process that read it."""
 
@@ -51,28 +49,20 @@ class ReadingProcess(Clerk[_Contents, _Read]):
     WORK: ClassVar[str] = "Reading blocks ahead"
 
     @staticmethod
-    def fill(order: _Contents) -> _Read:
+    def fill(order: _Contents) -> tuple[Any, ...]:
         began = time.process_time()
         senders = [None if content is None else recover_encoded(content) for content in order]
-        known = all_of(order)
-        made = None if known is None else listed(known)
-        cpu = time.process_time() - began
-        if made is None:
-            return _Read(senders, [], b"", {}, cpu)
-        return _Read(senders, made.hashes, made.trie.root, made.trie.nodes, cpu)
+        known, listing = all_of(order), None
+        if known is not None:
+            made = listed(known)
+            listing = made.hashes, made.trie.root, made.trie.nodes
+        return senders, listing, time.process_time() - began
 
     @staticmethod
     def checked(content: Any) -> _Read:
-        senders, hashes, root, nodes, cpu = content
-        if not (
-            all(sender is None or _is_bytes(sender, _ADDRESS_BYTES) for sender in senders)
-            and all(_is_bytes(digest, _HASH_BYTES) for digest in hashes)
-            and (not hashes or _is_bytes(root, _HASH_BYTES))
-            and all(_is_bytes(key, _HASH_BYTES) for key in nodes)
-            and all(isinstance(node, bytes) for node in nodes.values())
-        ):
-            raise ValueError("not read from transactions")
-        return _Read(senders, hashes, root, nodes, float(cpu))
+        senders, listing, cpu = content
+        made = None if listing is None else wire.hashes_and_trie(*listing)
+        return _Read(wire.addresses(senders), made, float(cpu))
 
 
 @dataclass(slots=True)
@@ -93,10 +83,6 @@ class _Wanted:
 
     def lose(self) -> None:
         self.is_over = True
-
-
-def _is_bytes(value: object, length: int) -> bool:
-    return isinstance(value, bytes) and len(value) == length
 
 
 class Taken(NamedTuple):
@@ -148,9 +134,9 @@ class Reader:
             if sender is not None:
                 remember_sender(transaction, sender)
         known = all_of(wanted.contents)
-        if known is None or len(read.hashes) != len(known):
+        if known is None or read.listing is None or len(read.listing[0]) != len(known):
             return Taken(None)
-        return Taken(Listed(known, read.hashes, TrieUpdate(read.root, read.nodes)))
+        return Taken(Listed(known, *read.listing))
 
 
 def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

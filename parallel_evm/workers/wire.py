@@ -180,15 +180,22 @@ def addresses(senders: Any) -> Sequence[bytes | None]:
 def listed(contents: list[bytes], hashes: Any, root: Any, nodes: Any) -> Listed:
     """What a message of LISTED brings, of these transactions. Raises ValueError for anything but
     hashes and nodes."""
+    made = hashes_and_trie(hashes, root, nodes)
+    if len(hashes) != len(contents):
+        raise ValueError("no list")
+    return Listed(contents, *made)
+
+
+def hashes_and_trie(hashes: Any, root: Any, nodes: Any) -> tuple[list[bytes], TrieUpdate]:
+    """The same of whatever transactions."""
     if (
         not isinstance(hashes, list)
         or not isinstance(nodes, dict)
-        or len(hashes) != len(contents)
         or not all(type(key) is bytes and len(key) == 32 for key in [root, *hashes, *nodes])
         or not all(type(node) is bytes for node in nodes.values())
     ):
         raise ValueError("no list")
-    return Listed(contents, hashes, TrieUpdate(root, nodes))
+    return hashes, TrieUpdate(root, nodes)
 
 
 def results(heads: Any, details: Any, worker: int) -> list[Delivered]:
