@@ -5,68 +5,40 @@ running it once by py-evm's opcodes, and what is decoded runs about eight times 
 runs like this until it has proved hot, which most code of a block never does.
 
 A *stretch* is what can be charged at once: instructions that only compute, push or move words. What
-costs gas by circumstances comes between two stretches: some of it is done directly (`_direct`), the
+costs gas by circumstances comes between two stretches: most of it is done directly (`direct`), the
 rest by py-evm's own opcode objects. Wherever gas, stack or memory might not suffice, nothing has
 been changed yet, and py-evm's opcodes run from there: failures are its own.
 
-Talks to: `machine` and `words`, which do the work; `operations`, to know stock opcodes.
+Talks to: `simple` and `direct`, which do the work; `operations`, to know stock opcodes.
 Never: runs on linear values, records, or decides what is hot; that is `program`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from eth.constants import GAS_LOGTOPIC
 from eth.vm import opcode_values as op
 
-from parallel_evm.translator.calls import direct_call, has_direct_form
 from parallel_evm.translator.code import Code
-from parallel_evm.translator.machine import (
-    code_size,
-    copy,
-    grow,
-    log,
-    net_metered_sstore,
-    noted_sha3,
-    number,
-    only_numbers,
-    reach,
-    reach_to_copy,
-    reach_to_hash,
-    reach_to_log,
-    sha3,
-    warm_up,
-    warm_up_account,
+from parallel_evm.translator.direct import Direct, direct
+from parallel_evm.translator.machine import number, only_numbers
+from parallel_evm.translator.operations import Opcodes, stock_name
+from parallel_evm.translator.simple import (
+    WITH_CONSTANT,
+    Simple,
+    Work,
+    drop_second,
+    pop,
+    push,
+    simple,
+    swap,
 )
-from parallel_evm.translator.operations import (
-    Opcodes,
-    charges_cold_accounts,
-    charges_cold_slots,
-    net_metering,
-    stock_name,
-)
-from parallel_evm.translator.words import FOLD, MAX
 
 _STACK_LIMIT: Final = 1024
 
-Step = tuple[Callable[[Any, list[int], int], None], int]
-"""(function of the computation, its stack and the number here, that number)."""
-Direct = Callable[[Any, list[int], Any], bool]
-"""Does an opcode on (computation, its stack, its gas meter), or returns False and does nothing."""
-
-
-class _Simple(NamedTuple):
-    """An opcode that only computes, pushes or moves words."""
-
-    run: Callable[[Any, list[int], int], None] | None
-    """None: nothing is to be done."""
-    gas: int
-    taken: int
-    left: int
-    argument: int
-    """For DUP and SWAP: where on the stack. For PUSH: bytes that follow, negated."""
+Step = tuple[Work, int]
+"""What is done, and the number that comes with it."""
 
 
 class Stretch(NamedTuple):
@@ -92,7 +64,7 @@ class StepTable:
     def __init__(self, opcodes: Opcodes, meanings: Opcodes, notes_sha3: bool) -> None:
         """``meanings``: the table with each object replaced by the stock one whose work it does."""
         self.opcodes = opcodes
-        self.simple: list[_Simple | None] = [None] * 256
+        self.simple: list[Simple | None] = [None] * 256
         self.direct: dict[int, Direct] = {}
         self.foreign: set[int] = set()
         """Opcodes that are not py-evm's: nobody knows what they leave on the stack."""
@@ -107,10 +79,10 @@ class StepTable:
             elif value in (op.JUMP, op.JUMPI):
                 self.jump_gas[value] = operation.gas_cost
             else:
-                self.simple[value] = _simple(value, name, operation.gas_cost)
-                direct = _direct(value, name, operation, notes_sha3)
-                if direct is not None:
-                    self.direct[value] = direct
+                self.simple[value] = simple(value, name, operation.gas_cost)
+                act = direct(value, name, operation, notes_sha3)
+                if act is not None:
+                    self.direct[value] = act
 
 
 class ColdCode:
@@ -132,7 +104,7 @@ class ColdCode:
         content, table, stretches = self._content, self._table, self._stretches
         stack, meter = computation._stack.values, computation._gas_meter
         length = len(content)
-        direct, code = table.direct, computation.code
+        acts, code = table.direct, computation.code
         while True:
             stretch = stretches.get(pc)
             if stretch is None:
@@ -154,7 +126,7 @@ class ColdCode:
             if value == op.JUMP or value == op.JUMPI:
                 place = self._jump(value, pc, stack, meter)
                 return self._interpret(computation, pc) if place is None else place
-            act = direct.get(value)
+            act = acts.get(value)
             if act is not None and act(computation, stack, meter):
                 if value == op.RETURN:
                     return -1
@@ -225,16 +197,16 @@ class ColdCode:
                 argument = length
             if run is not None:
                 previous = steps[-1][0] if steps else None
-                if previous is _push and run in _WITH_CONSTANT:
-                    steps[-1] = _WITH_CONSTANT[run], steps[-1][1]
-                elif previous is _swap and run is _pop and steps[-1][1] == -2:
-                    steps[-1] = _drop_second, 0
+                if previous is push and run in WITH_CONSTANT:
+                    steps[-1] = WITH_CONSTANT[run], steps[-1][1]
+                elif previous is swap and run is pop and steps[-1][1] == -2:
+                    steps[-1] = drop_second, 0
                 else:
                     steps.append((run, argument))
             pc = following
         room = _STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
-        if jump in self._table.jump_gas and steps and steps[-1][0] is _push:
+        if jump in self._table.jump_gas and steps and steps[-1][0] is push:
             target = steps[-1][1]
             words = 1 if jump == op.JUMP else 2
             if target in self._code.jumpdests:
@@ -243,448 +215,3 @@ class ColdCode:
                 otherwise = -1 if jump == op.JUMP else pc + 1
                 return Stretch(gas, needed, room, tuple(steps[:-1]), pc, target, otherwise)
         return Stretch(gas, needed, room, tuple(steps), pc)
-
-
-# -- simple opcodes ------------------------------------------------------------------------------
-
-
-def _push(c: Any, S: list[int], n: int) -> None:
-    S.append(n)
-
-
-def _dup(c: Any, S: list[int], n: int) -> None:
-    S.append(S[n])
-
-
-def _swap(c: Any, S: list[int], n: int) -> None:
-    S[-1], S[n] = S[n], S[-1]
-
-
-def _pop(c: Any, S: list[int], n: int) -> None:
-    del S[-1]
-
-
-def _add(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = (top + S[-1]) & MAX
-
-
-def _sub(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = (top - S[-1]) & MAX
-
-
-def _mul(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = (top * S[-1]) & MAX
-
-
-def _div(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = top // S[-1] if S[-1] else 0
-
-
-def _and(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] &= top
-
-
-def _or(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] |= top
-
-
-def _lt(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = 1 if top < S[-1] else 0
-
-
-def _gt(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = 1 if top > S[-1] else 0
-
-
-def _eq(c: Any, S: list[int], n: int) -> None:
-    top = S.pop()
-    S[-1] = 1 if top == S[-1] else 0
-
-
-def _iszero(c: Any, S: list[int], n: int) -> None:
-    S[-1] = 0 if S[-1] else 1
-
-
-def _not(c: Any, S: list[int], n: int) -> None:
-    S[-1] ^= MAX
-
-
-def _shr(c: Any, S: list[int], n: int) -> None:
-    shift = S.pop()
-    S[-1] = S[-1] >> shift if shift < 256 else 0
-
-
-def _shl(c: Any, S: list[int], n: int) -> None:
-    shift = S.pop()
-    S[-1] = (S[-1] << shift) & MAX if shift < 256 else 0
-
-
-# Two instructions in one step: a PUSH and what uses it, SWAP1 and POP.
-
-
-def _add_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] = (n + S[-1]) & MAX
-
-
-def _subtract_from_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] = (n - S[-1]) & MAX
-
-
-def _and_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] &= n
-
-
-def _equals_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] = 1 if n == S[-1] else 0
-
-
-def _constant_is_less(c: Any, S: list[int], n: int) -> None:
-    S[-1] = 1 if n < S[-1] else 0
-
-
-def _constant_is_greater(c: Any, S: list[int], n: int) -> None:
-    S[-1] = 1 if n > S[-1] else 0
-
-
-def _shift_right_by_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] = S[-1] >> n if n < 256 else 0
-
-
-def _shift_left_by_constant(c: Any, S: list[int], n: int) -> None:
-    S[-1] = (S[-1] << n) & MAX if n < 256 else 0
-
-
-def _drop_second(c: Any, S: list[int], n: int) -> None:
-    del S[-2]
-
-
-_WITH_CONSTANT: Final = {
-    _add: _add_constant,
-    _sub: _subtract_from_constant,
-    _and: _and_constant,
-    _eq: _equals_constant,
-    _lt: _constant_is_less,
-    _gt: _constant_is_greater,
-    _shr: _shift_right_by_constant,
-    _shl: _shift_left_by_constant,
-}
-
-_COMMON: Final[Mapping[str, Callable[[Any, list[int], int], None]]] = {
-    "ADD": _add,
-    "SUB": _sub,
-    "MUL": _mul,
-    "DIV": _div,
-    "AND": _and,
-    "OR": _or,
-    "LT": _lt,
-    "GT": _gt,
-    "EQ": _eq,
-    "ISZERO": _iszero,
-    "NOT": _not,
-    "SHR": _shr,
-    "SHL": _shl,
-}
-
-
-def _folding(name: str, count: int) -> Callable[[Any, list[int], int], None]:
-    fold = FOLD[name]
-
-    def run(c: Any, S: list[int], n: int) -> None:
-        S[-count:] = (fold(*S[: -count - 1 : -1]),)
-
-    return run
-
-
-def _calldataload(c: Any, S: list[int], n: int) -> None:
-    start = S[-1]
-    S[-1] = int.from_bytes(c.msg.data_as_bytes[start : start + 32].ljust(32, b"\0"), "big")
-
-
-def _address(c: Any, S: list[int], n: int) -> None:
-    S.append(int.from_bytes(c.msg.storage_address, "big"))
-
-
-def _origin(c: Any, S: list[int], n: int) -> None:
-    S.append(int.from_bytes(c.transaction_context.origin, "big"))
-
-
-def _caller(c: Any, S: list[int], n: int) -> None:
-    S.append(int.from_bytes(c.msg.sender, "big"))
-
-
-def _callvalue(c: Any, S: list[int], n: int) -> None:
-    S.append(c.msg.value)
-
-
-def _calldatasize(c: Any, S: list[int], n: int) -> None:
-    S.append(len(c.msg.data))
-
-
-def _gasprice(c: Any, S: list[int], n: int) -> None:
-    S.append(c.transaction_context.gas_price)
-
-
-def _timestamp(c: Any, S: list[int], n: int) -> None:
-    S.append(c.state.timestamp)
-
-
-def _block_number(c: Any, S: list[int], n: int) -> None:
-    S.append(c.state.block_number)
-
-
-def _returndatasize(c: Any, S: list[int], n: int) -> None:
-    S.append(len(c.return_data))
-
-
-_PUSHING: Final[Mapping[str, Callable[[Any, list[int], int], None]]] = {
-    "ADDRESS": _address,
-    "ORIGIN": _origin,
-    "CALLER": _caller,
-    "CALLVALUE": _callvalue,
-    "CALLDATASIZE": _calldatasize,
-    "GASPRICE": _gasprice,
-    "TIMESTAMP": _timestamp,
-    "NUMBER": _block_number,
-    "RETURNDATASIZE": _returndatasize,
-    "CODESIZE": _push,
-    "PC": _push,
-}
-
-
-def _simple(value: int, name: str, gas: int) -> _Simple | None:
-    if 0x5F <= value <= 0x7F:
-        return _Simple(_push, gas, 0, 1, 0x5F - value)
-    if 0x80 <= value <= 0x8F:
-        return _Simple(_dup, gas, value - 0x7F, value - 0x7E, 0x7F - value)
-    if 0x90 <= value <= 0x9F:
-        return _Simple(_swap, gas, value - 0x8E, value - 0x8E, 0x8E - value)
-    if name == "JUMPDEST":
-        return _Simple(None, gas, 0, 0, 0)
-    if name == "POP":
-        return _Simple(_pop, gas, 1, 0, 0)
-    if name == "CALLDATALOAD":
-        return _Simple(_calldataload, gas, 1, 1, 0)
-    if name in _PUSHING:
-        return _Simple(_PUSHING[name], gas, 0, 1, 0)
-    if name in FOLD:
-        taken = FOLD[name].__code__.co_argcount
-        return _Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0)
-    return None
-
-
-# -- opcodes that cost gas by circumstances ------------------------------------------------------
-
-
-def _direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | None:
-    """What does the work of this stock opcode; None: its object does."""
-    gas = operation.gas_cost
-    if 0xA0 <= value <= 0xA4:
-        return _logging(gas, value - 0xA0)
-    if name == "SHA3":
-        return _hashing(gas, noted_sha3 if notes_sha3 else sha3)
-    if name == "SLOAD":
-        return _loading(gas, charges_cold_slots(operation))
-    if name == "SSTORE":
-        rules = net_metering(operation)
-        return None if rules is None else _storing(gas, net_metered_sstore(*rules))
-    if name == "EXTCODESIZE" and charges_cold_accounts(operation):
-        return _sizing(gas)
-    if name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL") and has_direct_form(operation):
-        return _calling(direct_call(name, operation), 7 if value <= op.CALLCODE else 6)
-    make = _BY_MEMORY.get(name)
-    return None if make is None else make(gas)
-
-
-def _mload(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if not S:
-            return False
-        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
-        if start + 32 > len(memory):
-            left = grow(memory, left, start + 32)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        S[-1] = int.from_bytes(memory[start : start + 32], "big")
-        return True
-
-    return act
-
-
-def _mstore(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < 2:
-            return False
-        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
-        if start + 32 > len(memory):
-            left = grow(memory, left, start + 32)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        memory[start : start + 32] = S[-2].to_bytes(32, "big")
-        del S[-2:]
-        return True
-
-    return act
-
-
-def _copying(gas: int, source: Callable[[Any], bytes]) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < 3:
-            return False
-        target, start, size = S[-1], S[-2], S[-3]
-        memory = c._memory._bytes
-        left = reach_to_copy(memory, G.gas_remaining - gas, target, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        if size:
-            copy(memory, target, source(c), start, size)
-        del S[-3:]
-        return True
-
-    return act
-
-
-def _returning(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < 2:
-            return False
-        start, size = S[-1], S[-2]
-        memory = c._memory._bytes
-        left = reach(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        c._output = bytes(memory[start : start + size])
-        del S[-2:]
-        return True
-
-    return act
-
-
-_BY_MEMORY: Final[Mapping[str, Callable[[int], Direct]]] = {
-    "MLOAD": _mload,
-    "MSTORE": _mstore,
-    "CALLDATACOPY": lambda gas: _copying(gas, lambda c: c.msg.data_as_bytes),
-    "CODECOPY": lambda gas: _copying(gas, lambda c: c.msg.code),
-    "RETURN": _returning,
-}
-
-
-def _hashing(gas: int, digest: Callable[[Any, bytes], int]) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < 2:
-            return False
-        start, size = S[-1], S[-2]
-        memory = c._memory._bytes
-        left = reach_to_hash(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        del S[-1]
-        S[-1] = digest(c, bytes(memory[start : start + size]))
-        return True
-
-    return act
-
-
-def _loading(gas: int, charges_cold: bool) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
-        if not S or left < 0:
-            return False
-        accounts, address = c.state._account_db, c.msg.storage_address
-        if charges_cold:
-            left = warm_up(accounts, left, address, S[-1])
-            if left < 0:
-                return False
-        G.gas_remaining = left
-        S[-1] = accounts.load(address, S[-1])
-        return True
-
-    return act
-
-
-def _storing(gas: int, sstore: Callable[..., int]) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
-        if len(S) < 2 or left < 0:
-            return False
-        address = c.msg.storage_address
-        left = sstore(c, c.state._account_db, left, address, S[-1], S[-2], left)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        del S[-2:]
-        return True
-
-    return act
-
-
-def _sizing(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
-        if not S or left < 0:
-            return False
-        left = warm_up_account(c, left, S[-1])
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        S[-1] = code_size(c, S[-1])
-        return True
-
-    return act
-
-
-def _logging(gas: int, topics: int) -> Direct:
-    gas += GAS_LOGTOPIC * topics
-
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < 2 + topics or c.msg.is_static:
-            return False
-        start, size = S[-1], S[-2]
-        memory = c._memory._bytes
-        left = reach_to_log(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        log(c, tuple(S[-3 : -3 - topics : -1]), bytes(memory[start : start + size]))
-        del S[-2 - topics :]
-        return True
-
-    return act
-
-
-def _calling(call: Callable[..., int], count: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < count:
-            return False
-        # Memory that was paid for stays paid for, also where the call is refused: py-evm, which
-        # pays for one after the other too, then finds it there.
-        room, out, size, start = S[-count], S[1 - count], S[2 - count], S[3 - count]
-        for place, length in ((start, size), (out, room)):
-            left = reach(c._memory._bytes, G.gas_remaining, place, length)
-            if left < 0:
-                return False
-            G.gas_remaining = left
-        memory = c._memory
-        data = bytes(memory._bytes[start : start + size])
-        target, wanted = S[-2], S[-1]
-        value = (S[-3],) if count == 7 else ()
-        result = call(c, G, memory, data, out, room, wanted, target, *value)
-        if result < 0:
-            return False
-        del S[1 - count :]
-        S[-1] = result
-        return True
-
-    return act

@@ -1,0 +1,247 @@
+"""Opcodes that cost gas by circumstances, done directly on the real stack, memory and gas meter.
+
+Responsible for: `direct`, which makes of a stock opcode the function that does its work.
+Talks to: `machine` and `calls`, which it is made of.
+Never: fails. Where gas, stack or memory might not suffice it refuses before anything has changed,
+and the opcode is py-evm's; memory that was paid for stays paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from eth.constants import GAS_LOGTOPIC
+from eth.vm import opcode_values as op
+
+from parallel_evm.translator.calls import direct_call, has_direct_form
+from parallel_evm.translator.machine import (
+    code_size,
+    copy,
+    grow,
+    log,
+    net_metered_sstore,
+    noted_sha3,
+    reach,
+    reach_to_copy,
+    reach_to_hash,
+    reach_to_log,
+    sha3,
+    warm_up,
+    warm_up_account,
+)
+from parallel_evm.translator.operations import (
+    charges_cold_accounts,
+    charges_cold_slots,
+    net_metering,
+)
+
+Direct = Callable[[Any, list[int], Any], bool]
+"""Does an opcode on (computation, its stack, its gas meter), or returns False and does nothing."""
+
+
+def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | None:
+    """What does the work of this stock opcode; None: its object does."""
+    gas = operation.gas_cost
+    if 0xA0 <= value <= 0xA4:
+        return _logging(gas, value - 0xA0)
+    if name == "SHA3":
+        return _hashing(gas, noted_sha3 if notes_sha3 else sha3)
+    if name == "SLOAD":
+        return _loading(gas, charges_cold_slots(operation))
+    if name == "SSTORE":
+        rules = net_metering(operation)
+        return None if rules is None else _storing(gas, net_metered_sstore(*rules))
+    if name == "EXTCODESIZE" and charges_cold_accounts(operation):
+        return _sizing(gas)
+    if name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL") and has_direct_form(operation):
+        return _calling(direct_call(name, operation), 7 if value <= op.CALLCODE else 6)
+    make = _BY_MEMORY.get(name)
+    return None if make is None else make(gas)
+
+
+def _mload(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if not S:
+            return False
+        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
+        if start + 32 > len(memory):
+            left = grow(memory, left, start + 32)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        S[-1] = int.from_bytes(memory[start : start + 32], "big")
+        return True
+
+    return act
+
+
+def _mstore(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2:
+            return False
+        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
+        if start + 32 > len(memory):
+            left = grow(memory, left, start + 32)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        memory[start : start + 32] = S[-2].to_bytes(32, "big")
+        del S[-2:]
+        return True
+
+    return act
+
+
+def _copying(gas: int, source: Callable[[Any], bytes]) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 3:
+            return False
+        target, start, size = S[-1], S[-2], S[-3]
+        memory = c._memory._bytes
+        left = reach_to_copy(memory, G.gas_remaining - gas, target, size)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        if size:
+            copy(memory, target, source(c), start, size)
+        del S[-3:]
+        return True
+
+    return act
+
+
+def _returning(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2:
+            return False
+        start, size = S[-1], S[-2]
+        memory = c._memory._bytes
+        left = reach(memory, G.gas_remaining - gas, start, size)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        c._output = bytes(memory[start : start + size])
+        del S[-2:]
+        return True
+
+    return act
+
+
+_BY_MEMORY: Final[Mapping[str, Callable[[int], Direct]]] = {
+    "MLOAD": _mload,
+    "MSTORE": _mstore,
+    "CALLDATACOPY": lambda gas: _copying(gas, lambda c: c.msg.data_as_bytes),
+    "CODECOPY": lambda gas: _copying(gas, lambda c: c.msg.code),
+    "RETURN": _returning,
+}
+
+
+def _hashing(gas: int, digest: Callable[[Any, bytes], int]) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2:
+            return False
+        start, size = S[-1], S[-2]
+        memory = c._memory._bytes
+        left = reach_to_hash(memory, G.gas_remaining - gas, start, size)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        del S[-1]
+        S[-1] = digest(c, bytes(memory[start : start + size]))
+        return True
+
+    return act
+
+
+def _loading(gas: int, charges_cold: bool) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        left = G.gas_remaining - gas
+        if not S or left < 0:
+            return False
+        accounts, address = c.state._account_db, c.msg.storage_address
+        if charges_cold:
+            left = warm_up(accounts, left, address, S[-1])
+            if left < 0:
+                return False
+        G.gas_remaining = left
+        S[-1] = accounts.load(address, S[-1])
+        return True
+
+    return act
+
+
+def _storing(gas: int, sstore: Callable[..., int]) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        left = G.gas_remaining - gas
+        if len(S) < 2 or left < 0:
+            return False
+        address = c.msg.storage_address
+        left = sstore(c, c.state._account_db, left, address, S[-1], S[-2], left)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        del S[-2:]
+        return True
+
+    return act
+
+
+def _sizing(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        left = G.gas_remaining - gas
+        if not S or left < 0:
+            return False
+        left = warm_up_account(c, left, S[-1])
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        S[-1] = code_size(c, S[-1])
+        return True
+
+    return act
+
+
+def _logging(gas: int, topics: int) -> Direct:
+    gas += GAS_LOGTOPIC * topics
+
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2 + topics or c.msg.is_static:
+            return False
+        start, size = S[-1], S[-2]
+        memory = c._memory._bytes
+        left = reach_to_log(memory, G.gas_remaining - gas, start, size)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        log(c, tuple(S[-3 : -3 - topics : -1]), bytes(memory[start : start + size]))
+        del S[-2 - topics :]
+        return True
+
+    return act
+
+
+def _calling(call: Callable[..., int], count: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < count:
+            return False
+        # Memory that was paid for stays paid for, also where the call is refused: py-evm, which
+        # pays for one after the other too, then finds it there.
+        room, out, size, start = S[-count], S[1 - count], S[2 - count], S[3 - count]
+        for place, length in ((start, size), (out, room)):
+            left = reach(c._memory._bytes, G.gas_remaining, place, length)
+            if left < 0:
+                return False
+            G.gas_remaining = left
+        memory = c._memory
+        data = bytes(memory._bytes[start : start + size])
+        target, wanted = S[-2], S[-1]
+        value = (S[-3],) if count == 7 else ()
+        result = call(c, G, memory, data, out, room, wanted, target, *value)
+        if result < 0:
+            return False
+        del S[1 - count :]
+        S[-1] = result
+        return True
+
+    return act
