@@ -1,4 +1,4 @@
-"""CALL and its kin since Berlin, done directly.
+"""CALL and its kin since EIP-150, done directly.
 
 `direct_call` makes a function of an opcode object of py-evm that prepares the call in one go. What
 py-evm would refuse, and what is rare (a delegated account, CALLCODE with a value, a caller who
@@ -21,6 +21,7 @@ from eth.constants import (
 from eth.vm.forks.berlin.constants import COLD_ACCOUNT_ACCESS_COST, WARM_STORAGE_READ_COST
 from eth.vm.forks.berlin.logic import BaseCallEIP2929
 from eth.vm.forks.prague.logic import BaseCallEIP7702
+from eth.vm.logic.call import CallCodeEIP150, CallEIP150, CallEIP161, DelegateCallEIP150
 
 REFUSED: Final = -1
 
@@ -28,21 +29,24 @@ _ADDRESS: Final = 2**160 - 1
 
 
 def has_direct_form(operation: Any) -> bool:
-    """Is this a call of Berlin or later? Others are rare by now, and are called as they are."""
-    return isinstance(operation, BaseCallEIP2929)
+    """Is this a call since EIP-150? Before, a callee got what was asked for, or nothing."""
+    return isinstance(operation, (CallEIP150, CallCodeEIP150, DelegateCallEIP150))
 
 
 def direct_call(name: str, operation: Any) -> Callable[..., int]:
     """The stock opcode ``name``: (computation, gas meter, memory, data, where output goes, how much
     room there is, gas, address[, value]) -> 1, 0, or `REFUSED`.
 
-    Memory is there already, and paid for. Gas: EIP-2929 for the account, EIP-150 for what the
-    callee gets, EIP-161 for an account that comes to life.
+    Memory is there already, and paid for. Gas: what the opcode costs, EIP-2929 for the account,
+    EIP-150 for what the callee gets, EIP-161 for an account that comes to life.
     """
+    gas_cost = operation.gas_cost
     has_value = name in ("CALL", "CALLCODE")
     is_static = name == "STATICCALL"
     is_foreign_code = name in ("CALLCODE", "DELEGATECALL")  # run on the caller's account
+    charges_cold = isinstance(operation, BaseCallEIP2929)
     follows_delegations = isinstance(operation, BaseCallEIP7702)
+    pays_for_absent = isinstance(operation, CallEIP150) and not isinstance(operation, CallEIP161)
 
     def call(
         computation: Any,
@@ -62,9 +66,11 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
         accounts = state._account_db
         address = (target & _ADDRESS).to_bytes(20, "big")
         own = message.storage_address
-        is_warm = state.is_address_warm(address)  # precompiles always are
-        left = meter.gas_remaining
-        left -= WARM_STORAGE_READ_COST if is_warm else COLD_ACCOUNT_ACCESS_COST
+        left = meter.gas_remaining - gas_cost
+        is_warm = True
+        if charges_cold:
+            is_warm = state.is_address_warm(address)  # precompiles always are
+            left -= WARM_STORAGE_READ_COST if is_warm else COLD_ACCOUNT_ACCESS_COST
         if value:
             if is_foreign_code or message.is_static:
                 return REFUSED
@@ -75,9 +81,12 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
         if follows_delegations and code_is_delegation_designation(code):
             return REFUSED  # the delegate costs gas, too, before balances are looked at
         stipend = 0
+        if pays_for_absent:  # whatever the value; and empty accounts are there
+            if not accounts.account_exists(address):
+                return REFUSED
+        elif value and (not accounts.account_exists(address) or accounts.account_is_empty(address)):
+            left -= GAS_NEWACCOUNT
         if value:
-            if not accounts.account_exists(address) or accounts.account_is_empty(address):
-                left -= GAS_NEWACCOUNT
             if left < 0 or not accounts.at_least(own, value):
                 return REFUSED
             stipend = GAS_CALLSTIPEND

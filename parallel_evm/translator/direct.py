@@ -33,11 +33,15 @@ from parallel_evm.translator.machine import (
 from parallel_evm.translator.operations import (
     charges_cold_accounts,
     charges_cold_slots,
+    exponent_byte_gas,
     net_metering,
 )
+from parallel_evm.translator.words import power
 
 Direct = Callable[[Any, list[int], Any], bool]
 """Does an opcode on (computation, its stack, its gas meter), or returns False and does nothing."""
+
+STACK_LIMIT: Final = 1024
 
 
 def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | None:
@@ -52,11 +56,13 @@ def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | 
     if name == "SSTORE":
         rules = net_metering(operation)
         return None if rules is None else _storing(gas, net_metered_sstore(*rules))
-    if name == "EXTCODESIZE" and charges_cold_accounts(operation):
-        return _sizing(gas)
+    if name == "EXTCODESIZE":
+        return _sizing(gas, charges_cold_accounts(operation))
+    if name == "EXP":
+        return _raising(gas, exponent_byte_gas(operation))
     if name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL") and has_direct_form(operation):
-        return _calling(direct_call(name, operation), 7 if value <= op.CALLCODE else 6)
-    make = _BY_MEMORY.get(name)
+        return _calling(gas, direct_call(name, operation), 7 if value <= op.CALLCODE else 6)
+    make = _BY_NAME.get(name)
     return None if make is None else make(gas)
 
 
@@ -93,11 +99,31 @@ def _mstore(gas: int) -> Direct:
     return act
 
 
-def _copying(gas: int, source: Callable[[Any], bytes]) -> Direct:
+def _mstore8(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2:
+            return False
+        start, memory = S[-1], c._memory._bytes
+        left = reach(memory, G.gas_remaining - gas, start, 1)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        memory[start] = S[-2] & 255
+        del S[-2:]
+        return True
+
+    return act
+
+
+def _copying(gas: int, source: Callable[[Any], bytes], fails_beyond: bool = False) -> Direct:
+    """``fails_beyond``: nothing is to be copied from beyond the end of ``source`` (EIP-211)."""
+
     def act(c: Any, S: list[int], G: Any) -> bool:
         if len(S) < 3:
             return False
         target, start, size = S[-1], S[-2], S[-3]
+        if fails_beyond and start + size > len(source(c)):
+            return False
         memory = c._memory._bytes
         left = reach_to_copy(memory, G.gas_remaining - gas, target, size)
         if left < 0:
@@ -128,11 +154,31 @@ def _returning(gas: int) -> Direct:
     return act
 
 
-_BY_MEMORY: Final[Mapping[str, Callable[[int], Direct]]] = {
+def _gas_left(gas: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        left = G.gas_remaining - gas
+        if left < 0 or len(S) >= STACK_LIMIT:
+            return False
+        G.gas_remaining = left
+        S.append(left)
+        return True
+
+    return act
+
+
+def _stopping(gas: int) -> Direct:
+    return lambda c, S, G: True
+
+
+_BY_NAME: Final[Mapping[str, Callable[[int], Direct]]] = {
+    "GAS": _gas_left,
+    "STOP": _stopping,
     "MLOAD": _mload,
     "MSTORE": _mstore,
+    "MSTORE8": _mstore8,
     "CALLDATACOPY": lambda gas: _copying(gas, lambda c: c.msg.data_as_bytes),
     "CODECOPY": lambda gas: _copying(gas, lambda c: c.msg.code),
+    "RETURNDATACOPY": lambda gas: _copying(gas, lambda c: c.return_data, fails_beyond=True),
     "RETURN": _returning,
 }
 
@@ -187,14 +233,31 @@ def _storing(gas: int, sstore: Callable[..., int]) -> Direct:
     return act
 
 
-def _sizing(gas: int) -> Direct:
+def _raising(gas: int, gas_per_byte: int) -> Direct:
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        if len(S) < 2:
+            return False
+        base, exponent = S[-1], S[-2]
+        left = G.gas_remaining - gas - gas_per_byte * ((exponent.bit_length() + 7) // 8)
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        del S[-1]
+        S[-1] = power(base, exponent)
+        return True
+
+    return act
+
+
+def _sizing(gas: int, charges_cold: bool) -> Direct:
     def act(c: Any, S: list[int], G: Any) -> bool:
         left = G.gas_remaining - gas
         if not S or left < 0:
             return False
-        left = warm_up_account(c, left, S[-1])
-        if left < 0:
-            return False
+        if charges_cold:
+            left = warm_up_account(c, left, S[-1])
+            if left < 0:
+                return False
         G.gas_remaining = left
         S[-1] = code_size(c, S[-1])
         return True
@@ -221,7 +284,9 @@ def _logging(gas: int, topics: int) -> Direct:
     return act
 
 
-def _calling(call: Callable[..., int], count: int) -> Direct:
+def _calling(gas: int, call: Callable[..., int], count: int) -> Direct:
+    """``call`` charges for the opcode itself, whose price ``gas`` comes before memory."""
+
     def act(c: Any, S: list[int], G: Any) -> bool:
         if len(S) < count:
             return False
@@ -229,10 +294,10 @@ def _calling(call: Callable[..., int], count: int) -> Direct:
         # pays for one after the other too, then finds it there.
         room, out, size, start = S[-count], S[1 - count], S[2 - count], S[3 - count]
         for place, length in ((start, size), (out, room)):
-            left = reach(c._memory._bytes, G.gas_remaining, place, length)
+            left = reach(c._memory._bytes, G.gas_remaining - gas, place, length)
             if left < 0:
                 return False
-            G.gas_remaining = left
+            G.gas_remaining = left + gas
         memory = c._memory
         data = bytes(memory._bytes[start : start + size])
         target, wanted = S[-2], S[-1]

@@ -17,11 +17,13 @@ from eth.vm.forks.berlin.constants import WARM_STORAGE_READ_COST
 
 from parallel_evm.translator.code import Instruction
 from parallel_evm.translator.operations import (
+    charges_cold_accounts,
     charges_cold_slots,
     exponent_byte_gas,
     net_metering,
 )
 from parallel_evm.translator.values import Value, apply, constant
+from parallel_evm.translator.words import power
 from parallel_evm.translator.writer import CALL_DATA, MEMORY_LIMIT, Writer, literal
 
 # Opcodes whose value stays the same for as long as the computation runs.
@@ -423,13 +425,14 @@ def returndatasize(writer: Writer, instruction: Instruction) -> bool:
     return True
 
 
-def extcodesize(writer: Writer, instruction: Instruction) -> int:
+def extcodesize(writer: Writer, instruction: Instruction) -> bool:
     (word,) = writer.peek(1)
     text = writer.number(word)
-    writer.charge(f"warm_up_account(c, g, {text})")
+    if charges_cold_accounts(instruction.operation):
+        writer.charge(f"warm_up_account(c, g, {text})")
     writer.pop(1)
     writer.push(writer.known(32, f"code_size(c, {text})"))
-    return instruction.following
+    return True
 
 
 def exp(writer: Writer, instruction: Instruction) -> bool:
@@ -439,7 +442,7 @@ def exp(writer: Writer, instruction: Instruction) -> bool:
         writer.spend(per_byte * ((exponent.constant.bit_length() + 7) // 8))
         if base.constant is not None:
             writer.pop(2)
-            writer.push(constant(pow(base.constant, exponent.constant, 2**256)))
+            writer.push(constant(power(base.constant, exponent.constant)))
             return True
     else:
         text = writer.use(exponent)
@@ -512,6 +515,7 @@ OWN: Final[dict[str, Callable[[Writer, Instruction], int | bool | None]]] = {
     "REVERT": revert,
     "LOG": log,
     "EXP": exp,
+    "EXTCODESIZE": extcodesize,
     "SLOAD": sload,
     "SSTORE": sstore,
 }

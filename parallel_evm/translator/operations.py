@@ -69,7 +69,6 @@ _STOCK: Final[dict[tuple[int, int], str]] = {
 
 ARITY: Final[dict[str, tuple[int, int]]] = {
     "BALANCE": (1, 1),
-    "EXTCODESIZE": (1, 1),
     "EXTCODECOPY": (4, 0),
     "EXTCODEHASH": (1, 1),
     "BLOCKHASH": (1, 1),

@@ -27,13 +27,15 @@ class Simple(NamedTuple):
     left: int
     argument: int
     """For DUP and SWAP: where on the stack. For PUSH: bytes that follow, negated."""
+    fold: Callable[..., int] | None = None
+    """What it makes of constants."""
 
 
 def push(c: Any, S: list[int], n: int) -> None:
     S.append(n)
 
 
-def _dup(c: Any, S: list[int], n: int) -> None:
+def dup(c: Any, S: list[int], n: int) -> None:
     S.append(S[n])
 
 
@@ -245,7 +247,7 @@ def simple(value: int, name: str, gas: int) -> Simple | None:
     if 0x5F <= value <= 0x7F:
         return Simple(push, gas, 0, 1, 0x5F - value)
     if 0x80 <= value <= 0x8F:
-        return Simple(_dup, gas, value - 0x7F, value - 0x7E, 0x7F - value)
+        return Simple(dup, gas, value - 0x7F, value - 0x7E, 0x7F - value)
     if 0x90 <= value <= 0x9F:
         return Simple(swap, gas, value - 0x8E, value - 0x8E, 0x8E - value)
     if name == "JUMPDEST":
@@ -258,5 +260,5 @@ def simple(value: int, name: str, gas: int) -> Simple | None:
         return Simple(_PUSHING[name], gas, 0, 1, 0)
     if name in FOLD:
         taken = FOLD[name].__code__.co_argcount
-        return Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0)
+        return Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0, FOLD[name])
     return None

@@ -16,26 +16,26 @@ Never: runs on linear values, records, or decides what is hot; that is `program`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from eth.vm import opcode_values as op
 
 from parallel_evm.translator.code import Code
-from parallel_evm.translator.direct import Direct, direct
+from parallel_evm.translator.direct import STACK_LIMIT, Direct, direct
 from parallel_evm.translator.machine import number, only_numbers
-from parallel_evm.translator.operations import Opcodes, stock_name
+from parallel_evm.translator.operations import Opcodes, exponent_byte_gas, stock_name
 from parallel_evm.translator.simple import (
     WITH_CONSTANT,
     Simple,
     Work,
     drop_second,
+    dup,
     pop,
     push,
     simple,
     swap,
 )
-
-_STACK_LIMIT: Final = 1024
+from parallel_evm.translator.words import power
 
 Step = tuple[Work, int]
 """What is done, and the number that comes with it."""
@@ -69,6 +69,7 @@ class StepTable:
         self.foreign: set[int] = set()
         """Opcodes that are not py-evm's: nobody knows what they leave on the stack."""
         self.jump_gas: dict[int, int] = {}
+        self._exp: Any = None
         for value in range(256):
             operation = meanings.get(value)
             name = stock_name(value, operation)
@@ -83,6 +84,16 @@ class StepTable:
                 act = direct(value, name, operation, notes_sha3)
                 if act is not None:
                     self.direct[value] = act
+                if name == "EXP":
+                    self._exp = operation
+
+    def exp_of(self, steps: list[Step]) -> Simple | None:
+        """EXP after those steps, where they leave constants for it: what it costs is known."""
+        if self._exp is None or not _constants(steps, 2):
+            return None
+        per_byte, exponent = exponent_byte_gas(self._exp), steps[-2][1]
+        gas = self._exp.gas_cost + per_byte * ((exponent.bit_length() + 7) // 8)
+        return Simple(push, gas, 2, 1, 0, power)
 
 
 class ColdCode:
@@ -128,7 +139,7 @@ class ColdCode:
                 return self._interpret(computation, pc) if place is None else place
             act = acts.get(value)
             if act is not None and act(computation, stack, meter):
-                if value == op.RETURN:
+                if value == op.RETURN or value == op.STOP:
                     return -1
                 pc += 1
             else:
@@ -176,10 +187,10 @@ class ColdCode:
             value = content[pc]
             if value == op.JUMPDEST and pc != start:
                 break
-            known = simple[value]
-            if known is None:
+            known = simple[value] or (value == op.EXP and self._table.exp_of(steps))
+            if not known:
                 break
-            run, cost, taken, left, argument = known
+            run, cost, taken, left, argument, fold = known
             if taken > height + needed:
                 needed = taken - height
             height += left - taken
@@ -197,14 +208,19 @@ class ColdCode:
                 argument = length
             if run is not None:
                 previous = steps[-1][0] if steps else None
-                if previous is push and run in WITH_CONSTANT:
+                if previous is push and fold is not None and _constants(steps, taken):
+                    operands = [steps.pop()[1] for _ in range(taken)]
+                    steps.append((push, fold(*operands)))
+                elif previous is push and run in WITH_CONSTANT:
                     steps[-1] = WITH_CONSTANT[run], steps[-1][1]
+                elif previous is push and run is dup and argument == -1:
+                    steps.append(steps[-1])
                 elif previous is swap and run is pop and steps[-1][1] == -2:
                     steps[-1] = drop_second, 0
                 else:
                     steps.append((run, argument))
             pc = following
-        room = _STACK_LIMIT - highest
+        room = STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
         if jump in self._table.jump_gas and steps and steps[-1][0] is push:
             target = steps[-1][1]
@@ -215,3 +231,8 @@ class ColdCode:
                 otherwise = -1 if jump == op.JUMP else pc + 1
                 return Stretch(gas, needed, room, tuple(steps[:-1]), pc, target, otherwise)
         return Stretch(gas, needed, room, tuple(steps), pc)
+
+
+def _constants(steps: list[Step], count: int) -> bool:
+    """Do the last ``count`` steps push constants?"""
+    return len(steps) >= count and all(step[0] is push for step in steps[-count:])

@@ -35,12 +35,10 @@ from parallel_evm.translator.instructions import (
     OWN,
     computed,
     environmental,
-    extcodesize,
 )
 from parallel_evm.translator.operations import (
     ARITY,
     ENDINGS,
-    charges_cold_accounts,
     net_metering,
 )
 from parallel_evm.translator.recording import Recording
@@ -59,7 +57,7 @@ MAX_SPILLED: Final = 20_000
 
 _FOLDED: Final = {name: FOLD[name].__code__.co_argcount for name in FOLD}
 _CALLS: Final = frozenset({"CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"})
-_PUSHES_NUMBER: Final = _CALLS | {"EXTCODESIZE", "BASEFEE", "BLOBBASEFEE", "CHAINID", "GASLIMIT"}
+_PUSHES_NUMBER: Final = _CALLS | {"BASEFEE", "BLOBBASEFEE", "CHAINID", "GASLIMIT"}
 _SEES_MEMORY: Final = _CALLS | {"CREATE", "CREATE2", "EXTCODECOPY"}
 
 
@@ -163,8 +161,6 @@ class Trace(Writer):
                 self.recorded = seen[1]
         if name in _CALLS and has_direct_form(instruction.operation):
             return self._call_directly(instruction)
-        if name == "EXTCODESIZE" and charges_cold_accounts(instruction.operation):
-            return extcodesize(self, instruction)
         if name in ARITY and (name != "SSTORE" or net_metering(instruction.operation) is None):
             return self._call_stock(instruction)
         self.spend(instruction.operation.gas_cost)
@@ -279,6 +275,7 @@ class Trace(Writer):
         has_value = name in ("CALL", "CALLCODE")
         count = 7 if has_value else 6
         operands = self.peek(count)
+        self.spend(instruction.operation.gas_cost)  # before memory, as py-evm does
         start, size, out, room = operands[-4:]
         for span, length, place in ((start, size, count - 4), (out, room, count - 2)):
             self.settle(length, place + 1)

@@ -46,6 +46,10 @@ def sar(shift: int, word: int) -> int:
     return (signed(word) >> min(shift, 256)) & MAX
 
 
+def power(base: int, exponent: int) -> int:
+    return pow(base, exponent, CEILING)
+
+
 def _byte(position: int, word: int) -> int:
     return (word >> (248 - 8 * position)) & 255 if position < 32 else 0
 

@@ -25,6 +25,7 @@ from parallel_evm.translator import translating
 FORKS = (
     "frontier",
     "homestead",
+    "tangerine-whistle",
     "spurious-dragon",
     "byzantium",
     "constantinople",

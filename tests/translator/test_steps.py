@@ -126,6 +126,33 @@ def test_a_stretch_says_what_it_costs_and_needs() -> None:
     assert stretch.target == -1
 
 
+@pytest.mark.parametrize(
+    "code, constant, gas",
+    [
+        ("6001 6001 60a0 1b 03", 2**160 - 1, 15),  # 1 << 160, minus 1
+        ("6001 80 01", 2, 9),
+        ("6002 6003 0a", 9, 6 + 10 + 50),
+        ("6000 6003 0a", 1, 6 + 10),
+        ("61ffff 6003 0a", pow(3, 0xFFFF, 2**256), 6 + 10 + 2 * 50),
+        ("6003 6002 6005 08", 1, 9 + 8),  # (5 + 2) % 3
+    ],
+)
+def test_constants_are_folded_and_cost_what_they_did(code: str, constant: int, gas: int) -> None:
+    opcodes = CancunVM.get_state_class().computation_class.opcodes
+    cold = ColdCode(Code(bytes.fromhex(code), opcodes), _table(opcodes), _refuse)
+    stretch = cold._decoded(0)
+    assert [argument for _, argument in stretch.steps] == [constant]
+    assert stretch.gas == gas
+    assert stretch.room == 1024 - (3 if code.count("60") >= 3 else 2)
+
+
+def test_exp_of_what_is_not_known_ends_a_stretch() -> None:
+    opcodes = CancunVM.get_state_class().computation_class.opcodes
+    for code, end in (("6003 0a", 2), ("80 6003 0a", 3), ("0a", 0)):
+        cold = ColdCode(Code(bytes.fromhex(code), opcodes), _table(opcodes), _refuse)
+        assert cold._decoded(0).end == end
+
+
 def test_a_jump_to_a_known_place_belongs_to_its_stretch() -> None:
     opcodes = CancunVM.get_state_class().computation_class.opcodes
     code = bytes.fromhex("6004 57 00 5b 600056 600956 61")
