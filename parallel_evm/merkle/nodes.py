@@ -48,6 +48,12 @@ match_branch = re.compile(
     rb"(?:[\xc0-\xf7]|\xf8.|\xf9..)" + rb"(\x80|\xa0.{32})" * 16 + rb"(\x80)", re.DOTALL
 ).fullmatch
 
+# Most of those that a read comes by, near the root of a large trie, have all sixteen: one look at
+# where the items begin tells, and the child is cut out at its place.
+FULL_BRANCH_SIZE = 3 + 16 * 33 + 1
+FULL_BRANCH = b"\xa0" * 16 + b"\x80"
+"""Every 33rd byte of such a branch, from the fourth on."""
+
 
 def missing_node(digest: bytes, root: bytes, key: str, prefix: str | None) -> MissingTrieNode:
     """Return HexaryTrie's exception for a node that is missing, with `key` and `prefix` as paths.

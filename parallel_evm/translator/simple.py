@@ -28,7 +28,7 @@ class Simple(NamedTuple):
     argument: int
     """For DUP and SWAP: where on the stack. For PUSH: bytes that follow, negated."""
     fold: Callable[..., int] | None = None
-    """What it makes of constants."""
+    """What it makes of constants; of three, which hardly come, nothing."""
 
 
 def push(c: Any, S: list[int], n: int) -> None:
@@ -260,5 +260,6 @@ def simple(value: int, name: str, gas: int) -> Simple | None:
         return Simple(_PUSHING[name], gas, 0, 1, 0)
     if name in FOLD:
         taken = FOLD[name].__code__.co_argcount
-        return Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0, FOLD[name])
+        fold = FOLD[name] if taken <= 2 else None
+        return Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0, fold)
     return None

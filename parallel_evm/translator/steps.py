@@ -89,7 +89,7 @@ class StepTable:
 
     def exp_of(self, steps: list[Step]) -> Simple | None:
         """EXP after those steps, where they leave constants for it: what it costs is known."""
-        if self._exp is None or not _constants(steps, 2):
+        if self._exp is None or not _two_constants(steps):
             return None
         per_byte, exponent = exponent_byte_gas(self._exp), steps[-2][1]
         gas = self._exp.gas_cost + per_byte * ((exponent.bit_length() + 7) // 8)
@@ -206,19 +206,23 @@ class ColdCode:
                 argument = pc
             elif value == op.CODESIZE:
                 argument = length
-            if run is not None:
-                previous = steps[-1][0] if steps else None
-                if previous is push and fold is not None and _constants(steps, taken):
-                    operands = [steps.pop()[1] for _ in range(taken)]
-                    steps.append((push, fold(*operands)))
-                elif previous is push and run in WITH_CONSTANT:
-                    steps[-1] = WITH_CONSTANT[run], steps[-1][1]
-                elif previous is push and run is dup and argument == -1:
-                    steps.append(steps[-1])
-                elif previous is swap and run is pop and steps[-1][1] == -2:
+            previous = steps[-1][0] if steps else None
+            if run is None:
+                pass
+            elif previous is not push:
+                if previous is swap and run is pop and steps[-1][1] == -2:
                     steps[-1] = drop_second, 0
                 else:
                     steps.append((run, argument))
+            elif fold is not None and (taken == 1 or _two_constants(steps)):
+                operands = [steps.pop()[1] for _ in range(taken)]
+                steps.append((push, fold(*operands)))
+            elif run in WITH_CONSTANT:
+                steps[-1] = WITH_CONSTANT[run], steps[-1][1]
+            elif run is dup and argument == -1:
+                steps.append(steps[-1])
+            else:
+                steps.append((run, argument))
             pc = following
         room = STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
@@ -233,6 +237,6 @@ class ColdCode:
         return Stretch(gas, needed, room, tuple(steps), pc)
 
 
-def _constants(steps: list[Step], count: int) -> bool:
-    """Do the last ``count`` steps push constants?"""
-    return len(steps) >= count and all(step[0] is push for step in steps[-count:])
+def _two_constants(steps: list[Step]) -> bool:
+    """Do the last two steps push constants?"""
+    return len(steps) >= 2 and steps[-1][0] is push and steps[-2][0] is push

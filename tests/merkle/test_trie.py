@@ -17,6 +17,7 @@ from trie.exceptions import MissingTrieNode, ValidationError
 from parallel_evm.hashing import keccak
 from parallel_evm.merkle.codec import encode_account, encode_slot
 from parallel_evm.merkle.index import index_trie
+from parallel_evm.merkle.nodes import FULL_BRANCH_SIZE
 from parallel_evm.merkle.read import lookup
 from parallel_evm.merkle.update import update
 
@@ -136,6 +137,30 @@ def test_lookup_equals_hexary_trie(history: list[Changes], keys: list[bytes]) ->
             # HexaryTrie fails on a key that ends inside an extension; nothing is there.
             expected = b""
         assert lookup(db.__getitem__, root, key) == expected
+
+
+def test_lookup_through_branches_with_all_children() -> None:
+    chance = random.Random("full branches")
+    content = {keccak(chance.randbytes(8)): chance.randbytes(40) for _ in range(1200)}
+    db, root = grown([content])
+    full = [node for node in db.values() if len(node) == FULL_BRANCH_SIZE]
+    assert any(len(decode(node)) == 17 for node in full)
+    absent = [keccak(chance.randbytes(9)) for _ in range(200)]
+    trie = HexaryTrie(db, root)
+    assert all(lookup(db.__getitem__, root, key) == trie[key] for key in [*content, *absent])
+    assert all(lookup(db.__getitem__, root, key) == value for key, value in content.items())
+
+
+def test_lookup_in_other_nodes_of_that_size() -> None:
+    """A leaf, whatever is in it: sixteen references are in its value, at their usual places."""
+    key = b"\x5a" * 32
+    head = 3 + 1 + 33 + 3  # of the node, of the path, the path, of the value
+    references = b"".join(b"\xa0" + b"\x11" * 32 for _ in range(16)) + b"\x80"
+    value = (b"\x00" * 3 + references)[head:]
+    db, root = grown([{key: value}])
+    assert len(db[root]) == FULL_BRANCH_SIZE
+    assert lookup(db.__getitem__, root, key) == value
+    assert lookup(db.__getitem__, root, b"\x5b" * 32) == b""
 
 
 @unhurried
