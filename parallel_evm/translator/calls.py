@@ -2,8 +2,9 @@
 
 `direct_call` makes a function of an opcode object of py-evm that prepares the call in one go. What
 py-evm would refuse, and what is rare (a delegated account, CALLCODE with a value, a caller who
-cannot pay), it refuses before anything was changed: the opcode is then py-evm's. What is called
-runs through py-evm's own ``apply_child_computation`` in both cases.
+cannot pay, before EIP-161 an account that is not there), it refuses before anything was changed:
+the opcode is then py-evm's. What is called runs through py-evm's own ``apply_child_computation`` in
+both cases.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def direct_call(name: str, operation: Any) -> Callable[..., int]:
         if follows_delegations and code_is_delegation_designation(code):
             return REFUSED  # the delegate costs gas, too, before balances are looked at
         stipend = 0
-        if pays_for_absent:  # whatever the value; and empty accounts are there
+        if pays_for_absent:
+            # Before EIP-161 an absent account costs without a value too, and an empty one is there.
             if not accounts.account_exists(address):
                 return REFUSED
         elif value and (not accounts.account_exists(address) or accounts.account_is_empty(address)):

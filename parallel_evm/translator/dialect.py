@@ -81,10 +81,11 @@ class Dialect:
         names = dict(NAMESPACE)
         for value, operation in self.opcodes.items():
             names[f"op_{value:02x}"] = operation
+        for value, operation in self.meanings.items():
             name = stock_name(value, operation)
             if name is not None and has_direct_form(operation):
                 names[name.lower()] = direct_call(name, operation)
-        sstore = self.opcodes.get(opcode_values.SSTORE)
+        sstore = self.meanings.get(opcode_values.SSTORE)
         if stock_name(opcode_values.SSTORE, sstore) is not None:
             rules = net_metering(sstore)
             if rules is not None:

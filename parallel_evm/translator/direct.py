@@ -1,7 +1,7 @@
 """Opcodes that cost gas by circumstances, done directly on the real stack, memory and gas meter.
 
 Responsible for: `direct`, which makes of a stock opcode the function that does its work.
-Talks to: `machine` and `calls`, which it is made of.
+Talks to: `machine`, `calls` and `words`, which it is made of; `operations`, for what they cost.
 Never: fails. Where gas, stack or memory might not suffice it refuses before anything has changed,
 and the opcode is py-evm's; memory that was paid for stays paid for.
 """
@@ -16,6 +16,7 @@ from eth.vm import opcode_values as op
 
 from parallel_evm.translator.calls import direct_call, has_direct_form
 from parallel_evm.translator.machine import (
+    STACK_LIMIT,
     code_size,
     copy,
     grow,
@@ -34,14 +35,14 @@ from parallel_evm.translator.operations import (
     charges_cold_accounts,
     charges_cold_slots,
     exponent_byte_gas,
+    exponent_gas,
     net_metering,
 )
 from parallel_evm.translator.words import power
 
 Direct = Callable[[Any, list[int], Any], bool]
-"""Does an opcode on (computation, its stack, its gas meter), or returns False and does nothing."""
-
-STACK_LIMIT: Final = 1024
+"""Does an opcode on (computation, its stack, its gas meter); or returns False: py-evm's object is
+to do it then, and finds everything as it was, but for memory that was paid for."""
 
 
 def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | None:
@@ -167,7 +168,14 @@ def _gas_left(gas: int) -> Direct:
 
 
 def _stopping(gas: int) -> Direct:
-    return lambda c, S, G: True
+    def act(c: Any, S: list[int], G: Any) -> bool:
+        left = G.gas_remaining - gas
+        if left < 0:
+            return False
+        G.gas_remaining = left
+        return True
+
+    return act
 
 
 _BY_NAME: Final[Mapping[str, Callable[[int], Direct]]] = {
@@ -238,7 +246,7 @@ def _raising(gas: int, gas_per_byte: int) -> Direct:
         if len(S) < 2:
             return False
         base, exponent = S[-1], S[-2]
-        left = G.gas_remaining - gas - gas_per_byte * ((exponent.bit_length() + 7) // 8)
+        left = G.gas_remaining - gas - exponent_gas(gas_per_byte, exponent)
         if left < 0:
             return False
         G.gas_remaining = left
@@ -288,7 +296,7 @@ def _calling(gas: int, call: Callable[..., int], count: int) -> Direct:
     """``call`` charges for the opcode itself, whose price ``gas`` comes before memory."""
 
     def act(c: Any, S: list[int], G: Any) -> bool:
-        if len(S) < count:
+        if len(S) < count or (count == 7 and S[-3] and c.msg.is_static):
             return False
         # Memory that was paid for stays paid for, also where the call is refused: py-evm, which
         # pays for one after the other too, then finds it there.

@@ -20,6 +20,7 @@ from parallel_evm.translator.operations import (
     charges_cold_accounts,
     charges_cold_slots,
     exponent_byte_gas,
+    exponent_gas,
     net_metering,
 )
 from parallel_evm.translator.values import Value, apply, constant
@@ -439,7 +440,7 @@ def exp(writer: Writer, instruction: Instruction) -> bool:
     base, exponent = writer.peek(2)
     per_byte = exponent_byte_gas(instruction.operation)
     if exponent.constant is not None:
-        writer.spend(per_byte * ((exponent.constant.bit_length() + 7) // 8))
+        writer.spend(exponent_gas(per_byte, exponent.constant))
         if base.constant is not None:
             writer.pop(2)
             writer.push(constant(power(base.constant, exponent.constant)))

@@ -1,4 +1,4 @@
-"""What translated code calls at run time: memory, hashing, storage, logs.
+"""What translated and cold code call at run time: memory, hashing, storage, logs.
 
 Each function does the work of one opcode on py-evm's own objects. Those that cost gas take the
 gas left and return what remains, or -1 *before anything was changed* where py-evm would run out
@@ -29,6 +29,8 @@ from eth.vm.logic.storage import NetSStoreGasSchedule
 from parallel_evm.hashing import keccak
 from parallel_evm.translator.words import CEILING, MAX, SIGN, sar, sdiv, signextend, smod
 
+STACK_LIMIT: Final = 1024
+"""Words (yellow paper, 9.1)."""
 _SENTRY: Final = 2300
 _ADDRESS: Final = 2**160 - 1
 

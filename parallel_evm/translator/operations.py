@@ -112,6 +112,11 @@ def exponent_byte_gas(operation: Any) -> int:
     return int(operation.logic_fn.keywords["gas_per_byte"])
 
 
+def exponent_gas(per_byte: int, exponent: int) -> int:
+    """What EXP costs beyond its fixed price (yellow paper, appendix G)."""
+    return per_byte * ((exponent.bit_length() + 7) // 8)
+
+
 def charges_cold_accounts(extcodesize: Any) -> bool:
     """Does this stock EXTCODESIZE charge by warm and cold accounts (EIP-2929)?"""
     return extcodesize.logic_fn is extcodesize_eip2929

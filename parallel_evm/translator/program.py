@@ -369,7 +369,8 @@ class Program:
                 only_numbers(computation._stack.values)
                 return pc
         code.program_counter = pc
-        opcodes[opcode_values.STOP](computation=computation)
+        end = opcodes.get(opcode_values.STOP) or InvalidOpcode(opcode_values.STOP)
+        end(computation=computation)
         return -1
 
     def entries(self) -> list[int]:

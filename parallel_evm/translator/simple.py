@@ -1,7 +1,8 @@
 """Opcodes that only compute, push or move words, each as a small function on the real stack.
 
-Responsible for: `simple`, which says of an opcode what it does, costs, takes and leaves; `MERGED`
-and `drop_second`, two of them in one.
+Responsible for: `simple`, which says of an opcode what it does, costs, takes and leaves;
+`WITH_CONSTANT` and `drop_second`, two of them in one; `push`, `dup`, `swap` and `pop` by name, for
+whoever puts them together.
 Talks to: `words`, the arithmetic. Never: looks whether the stack has the words, or gas suffices;
 that is `steps`.
 """

@@ -7,9 +7,11 @@ runs like this until it has proved hot, which most code of a block never does.
 A *stretch* is what can be charged at once: instructions that only compute, push or move words. What
 costs gas by circumstances comes between two stretches: most of it is done directly (`direct`), the
 rest by py-evm's own opcode objects. Wherever gas, stack or memory might not suffice, nothing has
-been changed yet, and py-evm's opcodes run from there: failures are its own.
+been changed yet but memory that was paid for, and py-evm's opcodes run from there: failures are its
+own.
 
-Talks to: `simple` and `direct`, which do the work; `operations`, to know stock opcodes.
+Talks to: `simple` and `direct`, which do the work; `operations`, to know stock opcodes; `machine`,
+for what others leave on the stack.
 Never: runs on linear values, records, or decides what is hot; that is `program`.
 """
 
@@ -21,9 +23,14 @@ from typing import Any, NamedTuple
 from eth.vm import opcode_values as op
 
 from parallel_evm.translator.code import Code
-from parallel_evm.translator.direct import STACK_LIMIT, Direct, direct
-from parallel_evm.translator.machine import number, only_numbers
-from parallel_evm.translator.operations import Opcodes, exponent_byte_gas, stock_name
+from parallel_evm.translator.direct import Direct, direct
+from parallel_evm.translator.machine import STACK_LIMIT, number, only_numbers
+from parallel_evm.translator.operations import (
+    Opcodes,
+    exponent_byte_gas,
+    exponent_gas,
+    stock_name,
+)
 from parallel_evm.translator.simple import (
     WITH_CONSTANT,
     Simple,
@@ -69,7 +76,8 @@ class StepTable:
         self.foreign: set[int] = set()
         """Opcodes that are not py-evm's: nobody knows what they leave on the stack."""
         self.jump_gas: dict[int, int] = {}
-        self._exp: Any = None
+        self._exp: tuple[int, int] | None = None
+        """Gas of a stock EXP, and for each byte of the exponent."""
         for value in range(256):
             operation = meanings.get(value)
             name = stock_name(value, operation)
@@ -85,15 +93,14 @@ class StepTable:
                 if act is not None:
                     self.direct[value] = act
                 if name == "EXP":
-                    self._exp = operation
+                    self._exp = operation.gas_cost, exponent_byte_gas(operation)
 
     def exp_of(self, steps: list[Step]) -> Simple | None:
         """EXP after those steps, where they leave constants for it: what it costs is known."""
         if self._exp is None or not _two_constants(steps):
             return None
-        per_byte, exponent = exponent_byte_gas(self._exp), steps[-2][1]
-        gas = self._exp.gas_cost + per_byte * ((exponent.bit_length() + 7) // 8)
-        return Simple(push, gas, 2, 1, 0, power)
+        cost, per_byte = self._exp
+        return Simple(push, cost + exponent_gas(per_byte, steps[-2][1]), 2, 1, 0, power)
 
 
 class ColdCode:

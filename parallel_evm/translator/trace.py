@@ -36,6 +36,7 @@ from parallel_evm.translator.instructions import (
     computed,
     environmental,
 )
+from parallel_evm.translator.machine import STACK_LIMIT
 from parallel_evm.translator.operations import (
     ARITY,
     ENDINGS,
@@ -111,7 +112,7 @@ class Trace(Writer):
                 count = 0
         if self.onward:
             raise NoWayOn
-        if self.recording is not None and (self.needs or self.highest > 1024):
+        if self.recording is not None and (self.needs or self.highest > STACK_LIMIT):
             raise NoWayOn
         self._write_head()
         return self.draft.functions(name)
@@ -175,7 +176,7 @@ class Trace(Writer):
 
     def _write_head(self) -> None:
         head = self.draft.head
-        low, high = self.needs, 1024 - self.highest
+        low, high = self.needs, STACK_LIMIT - self.highest
         room = []
         if low > 0 and self.highest > 0:
             room = [f"    if not {low} <= len(S) <= {high}:"]
@@ -302,6 +303,6 @@ class Trace(Writer):
         return instruction.following
 
     def _leave_after_call(self) -> None:
-        """A call that was refused has changed nothing, and the meter is exact."""
+        """A refused call has changed nothing but memory, which is paid for; the meter is exact."""
         self.materialise()
         self.write(f"return leave(c, {self.pc})")

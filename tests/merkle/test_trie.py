@@ -152,7 +152,7 @@ def test_lookup_through_branches_with_all_children() -> None:
 
 
 def test_lookup_in_other_nodes_of_that_size() -> None:
-    """A leaf, whatever is in it: sixteen references are in its value, at their usual places."""
+    """A leaf, whatever is in it: fourteen references are in its value, at their usual places."""
     key = b"\x5a" * 32
     head = 3 + 1 + 33 + 3  # of the node, of the path, the path, of the value
     references = b"".join(b"\xa0" + b"\x11" * 32 for _ in range(16)) + b"\x80"

@@ -1,4 +1,4 @@
-"""CALL and its kin, done directly: all that py-evm charges, in its order, at every gas limit."""
+"""CALL and its kin, done directly: all that py-evm charges, in its order, where gas runs out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEVER = 10**9
 
 OPCODES = {"CALL": "f1", "CALLCODE": "f2", "DELEGATECALL": "f4", "STATICCALL": "fa"}
 SINCE = {"DELEGATECALL": "homestead", "STATICCALL": "byzantium"}
-OFTEN = ("tangerine-whistle", "byzantium", "prague")
+OFTEN = ("tangerine-whistle", "prague")
 CALLEES = {
     "returns": "3660005260406000f3",
     "runs out of gas": "600163ffffffff52",
@@ -31,16 +31,16 @@ CALLEES = {
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The results of all calls that were done directly."""
-    results: list[int] = []
+def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[bool, int]]]:
+    """(has it a value?, result) of the calls that were to be done directly."""
+    results: set[tuple[bool, int]] = set()
 
     def counting(name: str, operation: Any) -> Any:
         call = calls.direct_call(name, operation)
 
         def counted(*arguments: Any) -> int:
             result = call(*arguments)
-            results.append(result)
+            results.add((name == "CALL" and bool(arguments[-1]), result))
             return result
 
         return counted
@@ -58,7 +58,7 @@ def caller(name: str, target: bytes, value: int, gas: str = "612710", room: str 
 
 
 def turns(twins: Any, world: Any, **options: Any) -> list[int]:
-    """Gas limits on both sides of each place where py-evm's outcome becomes another."""
+    """Gas limits on both sides of where py-evm's outcome becomes another, between some marks."""
 
     def outcome(gas: int) -> Any:
         facts = dict(twins.run(twins.plain, world, gas=gas, **options).facts)
@@ -96,7 +96,7 @@ def turns(twins: Any, world: Any, **options: Any) -> list[int]:
     ],
 )
 def test_every_call_at_every_turn(
-    lab: Any, fork: str, name: str, threshold: int, done: list[int]
+    lab: Any, fork: str, name: str, threshold: int, done: set[tuple[bool, int]]
 ) -> None:
     twins = lab.Twins(fork, threshold)
     cases = [(CALLEE, kind, value) for kind in CALLEES for value in (0, 7)]
@@ -109,8 +109,11 @@ def test_every_call_at_every_turn(
         for gas in [*limits, ENOUGH, ENOUGH]:
             found = twins.differences(world, gas=gas)
             assert not found, (fork, name, kind, target.hex(), value, gas, found)
-    is_direct = FORKS.index(fork) >= FORKS.index("tangerine-whistle")
-    assert (1 in done and 0 in done) == is_direct
+    if FORKS.index(fork) < FORKS.index("tangerine-whistle"):
+        assert not done
+    else:
+        assert {(False, 0), (False, 1)} <= done
+        assert name != "CALL" or {(True, 0), (True, 1)} <= done
 
 
 @pytest.mark.parametrize("threshold", [NEVER, 1])
@@ -130,7 +133,9 @@ def test_an_account_that_came_to_life_empty(lab: Any, fork: str, threshold: int)
 
 @pytest.mark.parametrize("threshold", [NEVER, 1])
 @pytest.mark.parametrize("fork", mostly_slow(FORKS[2:], "tangerine-whistle", "istanbul"))
-def test_calls_that_are_refused(lab: Any, fork: str, threshold: int) -> None:
+def test_calls_that_are_refused(
+    lab: Any, fork: str, threshold: int, done: set[tuple[bool, int]]
+) -> None:
     """Too deep, more than the caller has, in a static call, more gas than there is."""
     twins = lab.Twins(fork, threshold)
     much = "7f" + "ff" * 32
@@ -146,3 +151,4 @@ def test_calls_that_are_refused(lab: Any, fork: str, threshold: int) -> None:
             for gas in (ENOUGH, ENOUGH, 900, 720, 711, 700):
                 found = twins.differences(world, gas=gas, **options)
                 assert not found, (fork, own.hex(), options, gas, found)
+    assert {(False, calls.REFUSED), (True, calls.REFUSED)} <= done

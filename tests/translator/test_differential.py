@@ -108,6 +108,8 @@ PROGRAMS = {
     "computed jump": "6000 35 56 5b 6001600055 00",
     "invalid": "6001600055fe",
     "full to the last word": "6001" * 1022 + "60016001505000",
+    "gas on a full stack": "6001" * 1024 + "5a00",
+    "gas on the last word": "6001" * 1023 + "5a00",
     "one too many": "6001" * 1023 + "60016001505000",
     "far memory": "6001 7f" + "ff" * 32 + "52",
     "far copy": "6020 7f" + "ff" * 32 + "610100 5e",

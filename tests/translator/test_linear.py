@@ -198,7 +198,9 @@ def compare(run: Any, plain: Any, view: Any, storage: dict[tuple[bytes, int], in
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 1000])
-@pytest.mark.parametrize("fork", mostly_slow(["berlin", "shanghai", "cancun"], "cancun"))
+@pytest.mark.parametrize(
+    "fork", mostly_slow(["istanbul", "berlin", "shanghai", "cancun"], "cancun")
+)
 def test_programs_do_the_same_from_every_state_that_they_cannot_tell_apart(
     lab: Any, fork: str, threshold: int
 ) -> None:
@@ -208,7 +210,7 @@ def test_programs_do_the_same_from_every_state_that_they_cannot_tell_apart(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fork", ["london", "cancun", "prague"])
+@pytest.mark.parametrize("fork", ["tangerine-whistle", "london", "cancun", "prague"])
 def test_many_programs(lab: Any, fork: str) -> None:
     for seed in range(1000, 2000):
         check(lab, fork, seed, threshold=seed % 3 + 1)

@@ -116,6 +116,27 @@ def test_a_foreign_opcode_is_never_replaced() -> None:
         assert value in table.foreign
 
 
+def test_what_opcodes_cost_is_their_own(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock objects may have been given other prices before a table was made of them."""
+    opcodes = CancunVM.get_state_class().computation_class.opcodes
+    for value, price in ((0x00, 5), (0x5A, 9), (0x53, 7)):
+        monkeypatch.setattr(opcodes[value], "gas_cost", price)
+    twins = lab.Twins("cancun", NEVER)
+    for code in ("00", "600100", "", "5a00", "5a60005300"):
+        world = lab.World({ADDRESSES[0]: bytes.fromhex(code)}, {})
+        for gas in (*range(32), 100):
+            assert not twins.differences(world, gas=gas), (code, gas)
+
+
+def test_a_table_without_stop(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opcodes = CancunVM.get_state_class().computation_class.opcodes
+    monkeypatch.delitem(opcodes, 0x00)
+    twins = lab.Twins("cancun", NEVER)
+    for code in ("", "6001", "600160", "00", "5b00"):
+        world = lab.World({ADDRESSES[0]: bytes.fromhex(code)}, {})
+        assert not twins.differences(world, gas=100), code
+
+
 def test_a_stretch_says_what_it_costs_and_needs() -> None:
     opcodes = CancunVM.get_state_class().computation_class.opcodes
     # JUMPDEST DUP2 ADD PUSH1 7 SWAP2 | SLOAD
