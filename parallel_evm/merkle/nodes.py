@@ -48,11 +48,9 @@ match_branch = re.compile(
     rb"(?:[\xc0-\xf7]|\xf8.|\xf9..)" + rb"(\x80|\xa0.{32})" * 16 + rb"(\x80)", re.DOTALL
 ).fullmatch
 
-# Most of those that a read comes by, near the root of a large trie, have all sixteen: one look at
-# where the items begin tells, and the child is cut out at its place.
+# With all sixteen children it has this size, and its items begin with these bytes, 33 apart.
 FULL_BRANCH_SIZE = 3 + 16 * 33 + 1
-FULL_BRANCH = b"\xa0" * 16 + b"\x80"
-"""Every 33rd byte of such a branch, from the fourth on."""
+_FULL_BRANCH = b"\xa0" * 16 + b"\x80"
 
 
 def missing_node(digest: bytes, root: bytes, key: str, prefix: str | None) -> MissingTrieNode:
@@ -116,6 +114,18 @@ def items_of(node: bytes) -> list[bytes]:
         items.append(node[position:after])
         position = after
     return items
+
+
+def child_of_branch(node: bytes, nibble: int) -> bytes | None:
+    """Return one of the first sixteen items of a branch like those that `match_branch` knows.
+
+    None: the node is none. Near the root of a large trie, where every read comes by, branches have
+    all their children, and one is cut out in a quarter of the time that it takes to match them.
+    """
+    if len(node) == FULL_BRANCH_SIZE and node[3::33] == _FULL_BRANCH:
+        return node[3 + 33 * nibble : 36 + 33 * nibble]
+    branch = match_branch(node)
+    return branch[nibble + 1] if branch else None
 
 
 def end_of_item(node: bytes, position: int) -> int:

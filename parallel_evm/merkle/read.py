@@ -10,14 +10,12 @@ from eth.constants import BLANK_ROOT_HASH
 from parallel_evm.merkle.nodes import (
     BLANK,
     BRANCH_ITEMS,
-    FULL_BRANCH,
-    FULL_BRANCH_SIZE,
     HASH_PREFIX,
     NIBBLE,
     VALUE,
     NodeSource,
+    child_of_branch,
     items_of,
-    match_branch,
     missing_node,
     path_of,
     string_of,
@@ -44,16 +42,12 @@ def lookup(source: NodeSource, root: bytes, key: bytes) -> bytes:
                 raise missing_node(digest, root, path, path[:depth]) from missing
         else:
             node = child
-        if len(node) == FULL_BRANCH_SIZE and node[3::33] == FULL_BRANCH and depth < len(path):
-            place = 3 + 33 * NIBBLE[path[depth]]
-            child = node[place : place + 33]
-            depth += 1
-            continue
-        branch = match_branch(node)
-        if branch and depth < len(path):
-            child = branch[NIBBLE[path[depth]] + 1]
-            depth += 1
-            continue
+        if depth < len(path):
+            below = child_of_branch(node, NIBBLE[path[depth]])
+            if below is not None:
+                child = below
+                depth += 1
+                continue
         items = items_of(node)
         if len(items) == BRANCH_ITEMS:
             if depth == len(path):

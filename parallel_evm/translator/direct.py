@@ -1,4 +1,4 @@
-"""Opcodes that cost gas by circumstances, done directly on the real stack, memory and gas meter.
+"""Opcodes that cost gas by circumstances, done directly on the real stack and memory.
 
 Responsible for: `direct`, which makes of a stock opcode the function that does its work.
 Talks to: `machine`, `calls` and `words`, which it is made of; `operations`, for what they cost.
@@ -40,9 +40,10 @@ from parallel_evm.translator.operations import (
 )
 from parallel_evm.translator.words import power
 
-Direct = Callable[[Any, list[int], Any], bool]
-"""Does an opcode on (computation, its stack, its gas meter); or returns False: py-evm's object is
-to do it then, and finds everything as it was, but for memory that was paid for."""
+Direct = Callable[[Any, list[int], int], int]
+"""Does an opcode on (computation, its stack, gas that is on its meter), and returns the gas that is
+left. Negative: py-evm's object is to do it, and finds everything as it was, but for memory that was
+paid for."""
 
 
 def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | None:
@@ -68,50 +69,46 @@ def direct(value: int, name: str, operation: Any, notes_sha3: bool) -> Direct | 
 
 
 def _mload(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if not S:
-            return False
-        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
+            return -1
+        start, memory = S[-1], c._memory._bytes
+        left -= gas
         if start + 32 > len(memory):
             left = grow(memory, left, start + 32)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        S[-1] = int.from_bytes(memory[start : start + 32], "big")
-        return True
+        if left >= 0:
+            S[-1] = int.from_bytes(memory[start : start + 32], "big")
+        return left
 
     return act
 
 
 def _mstore(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2:
-            return False
-        start, memory, left = S[-1], c._memory._bytes, G.gas_remaining - gas
+            return -1
+        start, memory = S[-1], c._memory._bytes
+        left -= gas
         if start + 32 > len(memory):
             left = grow(memory, left, start + 32)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        memory[start : start + 32] = S[-2].to_bytes(32, "big")
-        del S[-2:]
-        return True
+        if left >= 0:
+            memory[start : start + 32] = S[-2].to_bytes(32, "big")
+            del S[-2:]
+        return left
 
     return act
 
 
 def _mstore8(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2:
-            return False
-        start, memory = S[-1], c._memory._bytes
-        left = reach(memory, G.gas_remaining - gas, start, 1)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        memory[start] = S[-2] & 255
-        del S[-2:]
-        return True
+            return -1
+        memory = c._memory._bytes
+        left = reach(memory, left - gas, S[-1], 1)
+        if left >= 0:
+            memory[S[-1]] = S[-2] & 255
+            del S[-2:]
+        return left
 
     return act
 
@@ -119,63 +116,52 @@ def _mstore8(gas: int) -> Direct:
 def _copying(gas: int, source: Callable[[Any], bytes], fails_beyond: bool = False) -> Direct:
     """``fails_beyond``: nothing is to be copied from beyond the end of ``source`` (EIP-211)."""
 
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 3:
-            return False
+            return -1
         target, start, size = S[-1], S[-2], S[-3]
         if fails_beyond and start + size > len(source(c)):
-            return False
+            return -1
         memory = c._memory._bytes
-        left = reach_to_copy(memory, G.gas_remaining - gas, target, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        if size:
-            copy(memory, target, source(c), start, size)
-        del S[-3:]
-        return True
+        left = reach_to_copy(memory, left - gas, target, size)
+        if left >= 0:
+            if size:
+                copy(memory, target, source(c), start, size)
+            del S[-3:]
+        return left
 
     return act
 
 
 def _returning(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2:
-            return False
+            return -1
         start, size = S[-1], S[-2]
         memory = c._memory._bytes
-        left = reach(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        c._output = bytes(memory[start : start + size])
-        del S[-2:]
-        return True
+        left = reach(memory, left - gas, start, size)
+        if left >= 0:
+            c._output = bytes(memory[start : start + size])
+            del S[-2:]
+        return left
 
     return act
 
 
 def _gas_left(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
-        if left < 0 or len(S) >= STACK_LIMIT:
-            return False
-        G.gas_remaining = left
-        S.append(left)
-        return True
+    def act(c: Any, S: list[int], left: int) -> int:
+        if len(S) >= STACK_LIMIT:
+            return -1
+        left -= gas
+        if left >= 0:
+            S.append(left)
+        return left
 
     return act
 
 
 def _stopping(gas: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        return True
-
-    return act
+    return lambda c, S, left: left - gas
 
 
 _BY_NAME: Final[Mapping[str, Callable[[int], Direct]]] = {
@@ -192,83 +178,73 @@ _BY_NAME: Final[Mapping[str, Callable[[int], Direct]]] = {
 
 
 def _hashing(gas: int, digest: Callable[[Any, bytes], int]) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2:
-            return False
+            return -1
         start, size = S[-1], S[-2]
         memory = c._memory._bytes
-        left = reach_to_hash(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        del S[-1]
-        S[-1] = digest(c, bytes(memory[start : start + size]))
-        return True
+        left = reach_to_hash(memory, left - gas, start, size)
+        if left >= 0:
+            del S[-1]
+            S[-1] = digest(c, bytes(memory[start : start + size]))
+        return left
 
     return act
 
 
 def _loading(gas: int, charges_cold: bool) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
+    def act(c: Any, S: list[int], left: int) -> int:
+        left -= gas
         if not S or left < 0:
-            return False
+            return -1
         accounts, address = c.state._account_db, c.msg.storage_address
         if charges_cold:
             left = warm_up(accounts, left, address, S[-1])
-            if left < 0:
-                return False
-        G.gas_remaining = left
-        S[-1] = accounts.load(address, S[-1])
-        return True
+        if left >= 0:
+            S[-1] = accounts.load(address, S[-1])
+        return left
 
     return act
 
 
 def _storing(gas: int, sstore: Callable[..., int]) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
+    def act(c: Any, S: list[int], left: int) -> int:
+        left -= gas
         if len(S) < 2 or left < 0:
-            return False
+            return -1
         address = c.msg.storage_address
         left = sstore(c, c.state._account_db, left, address, S[-1], S[-2], left)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        del S[-2:]
-        return True
+        if left >= 0:
+            del S[-2:]
+        return left
 
     return act
 
 
 def _raising(gas: int, gas_per_byte: int) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2:
-            return False
+            return -1
         base, exponent = S[-1], S[-2]
-        left = G.gas_remaining - gas - exponent_gas(gas_per_byte, exponent)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        del S[-1]
-        S[-1] = power(base, exponent)
-        return True
+        left -= gas + exponent_gas(gas_per_byte, exponent)
+        if left >= 0:
+            del S[-1]
+            S[-1] = power(base, exponent)
+        return left
 
     return act
 
 
 def _sizing(gas: int, charges_cold: bool) -> Direct:
-    def act(c: Any, S: list[int], G: Any) -> bool:
-        left = G.gas_remaining - gas
+    def act(c: Any, S: list[int], left: int) -> int:
+        left -= gas
         if not S or left < 0:
-            return False
+            return -1
         if charges_cold:
             left = warm_up_account(c, left, S[-1])
-            if left < 0:
-                return False
-        G.gas_remaining = left
-        S[-1] = code_size(c, S[-1])
-        return True
+        if left >= 0:
+            S[-1] = code_size(c, S[-1])
+        return left
 
     return act
 
@@ -276,18 +252,16 @@ def _sizing(gas: int, charges_cold: bool) -> Direct:
 def _logging(gas: int, topics: int) -> Direct:
     gas += GAS_LOGTOPIC * topics
 
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
         if len(S) < 2 + topics or c.msg.is_static:
-            return False
+            return -1
         start, size = S[-1], S[-2]
         memory = c._memory._bytes
-        left = reach_to_log(memory, G.gas_remaining - gas, start, size)
-        if left < 0:
-            return False
-        G.gas_remaining = left
-        log(c, tuple(S[-3 : -3 - topics : -1]), bytes(memory[start : start + size]))
-        del S[-2 - topics :]
-        return True
+        left = reach_to_log(memory, left - gas, start, size)
+        if left >= 0:
+            log(c, tuple(S[-3 : -3 - topics : -1]), bytes(memory[start : start + size]))
+            del S[-2 - topics :]
+        return left
 
     return act
 
@@ -295,26 +269,27 @@ def _logging(gas: int, topics: int) -> Direct:
 def _calling(gas: int, call: Callable[..., int], count: int) -> Direct:
     """``call`` charges for the opcode itself, whose price ``gas`` comes before memory."""
 
-    def act(c: Any, S: list[int], G: Any) -> bool:
+    def act(c: Any, S: list[int], left: int) -> int:
+        # What sends value in a static call is refused before memory is paid for, as by py-evm.
         if len(S) < count or (count == 7 and S[-3] and c.msg.is_static):
-            return False
+            return -1
         # Memory that was paid for stays paid for, also where the call is refused: py-evm, which
         # pays for one after the other too, then finds it there.
+        meter, memory = c._gas_meter, c._memory
         room, out, size, start = S[-count], S[1 - count], S[2 - count], S[3 - count]
         for place, length in ((start, size), (out, room)):
-            left = reach(c._memory._bytes, G.gas_remaining - gas, place, length)
+            left = reach(memory._bytes, meter.gas_remaining - gas, place, length)
             if left < 0:
-                return False
-            G.gas_remaining = left + gas
-        memory = c._memory
+                return -1
+            meter.gas_remaining = left + gas
         data = bytes(memory._bytes[start : start + size])
         target, wanted = S[-2], S[-1]
         value = (S[-3],) if count == 7 else ()
-        result = call(c, G, memory, data, out, room, wanted, target, *value)
+        result = call(c, meter, memory, data, out, room, wanted, target, *value)
         if result < 0:
-            return False
+            return -1
         del S[1 - count :]
         S[-1] = result
-        return True
+        return int(meter.gas_remaining)
 
     return act

@@ -145,7 +145,9 @@ class ColdCode:
                 place = self._jump(value, pc, stack, meter)
                 return self._interpret(computation, pc) if place is None else place
             act = acts.get(value)
-            if act is not None and act(computation, stack, meter):
+            left = -1 if act is None else act(computation, stack, meter.gas_remaining)
+            if left >= 0:
+                meter.gas_remaining = left
                 if value == op.RETURN or value == op.STOP:
                     return -1
                 pc += 1
@@ -215,7 +217,7 @@ class ColdCode:
                 argument = length
             previous = steps[-1][0] if steps else None
             if run is None:
-                pass
+                pass  # JUMPDEST
             elif previous is not push:
                 if previous is swap and run is pop and steps[-1][1] == -2:
                     steps[-1] = drop_second, 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ NEVER = 10**9
 
 OPCODES = {"CALL": "f1", "CALLCODE": "f2", "DELEGATECALL": "f4", "STATICCALL": "fa"}
 SINCE = {"DELEGATECALL": "homestead", "STATICCALL": "byzantium"}
+DIRECT = FORKS[FORKS.index("tangerine-whistle") :]
 OFTEN = ("tangerine-whistle", "prague")
 CALLEES = {
     "returns": "3660005260406000f3",
@@ -31,7 +31,7 @@ CALLEES = {
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[bool, int]]]:
+def done(monkeypatch: pytest.MonkeyPatch) -> set[tuple[bool, int]]:
     """(has it a value?, result) of the calls that were to be done directly."""
     results: set[tuple[bool, int]] = set()
 
@@ -47,7 +47,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[bool, int]]]:
 
     for module in (dialect, direct):
         monkeypatch.setattr(module, "direct_call", counting)
-    yield results
+    return results
 
 
 def caller(name: str, target: bytes, value: int, gas: str = "612710", room: str = "60e0") -> bytes:
@@ -61,7 +61,7 @@ def turns(twins: Any, world: Any, **options: Any) -> list[int]:
     """Gas limits on both sides of where py-evm's outcome becomes another, between some marks."""
 
     def outcome(gas: int) -> Any:
-        facts = dict(twins.run(twins.plain, world, gas=gas, **options).facts)
+        facts = twins.run(twins.plain, world, gas=gas, **options).facts
         but_for_what_was_left = re.sub(r"(?<!Needed )\b\d+", "", str(facts["error"]))
         return but_for_what_was_left, facts["output"], facts["return data"]
 
@@ -109,7 +109,7 @@ def test_every_call_at_every_turn(
         for gas in [*limits, ENOUGH, ENOUGH]:
             found = twins.differences(world, gas=gas)
             assert not found, (fork, name, kind, target.hex(), value, gas, found)
-    if FORKS.index(fork) < FORKS.index("tangerine-whistle"):
+    if fork not in DIRECT:
         assert not done
     else:
         assert {(False, 0), (False, 1)} <= done
@@ -117,7 +117,7 @@ def test_every_call_at_every_turn(
 
 
 @pytest.mark.parametrize("threshold", [NEVER, 1])
-@pytest.mark.parametrize("fork", mostly_slow(FORKS[2:], "tangerine-whistle", "istanbul"))
+@pytest.mark.parametrize("fork", mostly_slow(DIRECT, "tangerine-whistle", "istanbul"))
 def test_an_account_that_came_to_life_empty(lab: Any, fork: str, threshold: int) -> None:
     """EIP-161: it is dead until it has something, so whoever sends it something pays for that."""
     touch, pay = (
@@ -132,7 +132,7 @@ def test_an_account_that_came_to_life_empty(lab: Any, fork: str, threshold: int)
 
 
 @pytest.mark.parametrize("threshold", [NEVER, 1])
-@pytest.mark.parametrize("fork", mostly_slow(FORKS[2:], "tangerine-whistle", "istanbul"))
+@pytest.mark.parametrize("fork", mostly_slow(DIRECT, "tangerine-whistle", "istanbul"))
 def test_calls_that_are_refused(
     lab: Any, fork: str, threshold: int, done: set[tuple[bool, int]]
 ) -> None:

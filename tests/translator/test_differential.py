@@ -48,11 +48,8 @@ def compare_repeated(lab: Any, fork: str, seed: int) -> int:
     codes = [places.program() for _ in range(3)]
     storage = {(lab.ADDRESSES[0], slot): chance.choice((0, 1, 33, 2**255)) for slot in range(4)}
     world = lab.World(dict(zip(lab.ADDRESSES, codes, strict=False)), storage)
-    options = (
-        {"static": True}
-        if chance.random() < 0.1 and fork in FORKS[FORKS.index("byzantium") :]
-        else {}
-    )
+    may_be_static = FORKS.index(fork) >= FORKS.index("byzantium")
+    options = {"static": True} if chance.random() < 0.1 and may_be_static else {}
     inputs = [places.data() for _ in range(3)]
     for _ in range(5):
         for data in inputs:

@@ -29,9 +29,8 @@ def push(number: int) -> bytes:
 class Author:
     """Writes programs about slots."""
 
-    def __init__(self, chance: random.Random, callees: Any, has_mcopy: bool) -> None:
+    def __init__(self, chance: random.Random, callees: Any) -> None:
         self._chance = chance
-        self._has_mcopy = has_mcopy
         self._callees = callees
 
     def program(self, depth: int = 0) -> bytes:
@@ -116,8 +115,8 @@ class Author:
             return self._word() + b"\x60\x40\x60\x20\xa1"
         if kind < 0.86:
             return b"\x60\x40\x60\x10\x20" + self._slot() + b"\x55"
-        if kind < 0.88:
-            return b"\x60\x20\x60\x08\x60\x30\x5e" if self._has_mcopy else b""
+        if kind < 0.88:  # MCOPY, or nothing
+            return b"\x60\x20\x60\x08\x60\x30\x5e"
         if kind < 0.9:
             return self._word() + b"\x40\x50"  # BLOCKHASH
         callee = chance.choice(self._callees)
@@ -145,7 +144,7 @@ def check(lab: Any, fork: str, seed: int, threshold: int) -> tuple[bool, int]:
         {"account_db_class": Guarded, "computation_class": twins.fast.computation_class},
     )
     addresses = lab.ADDRESSES[:3]
-    author = Author(chance, addresses[1:], has_mcopy=fork in ("cancun", "prague"))
+    author = Author(chance, addresses[1:])
     codes = {address: author.program() for address in addresses}
     if chance.random() < 0.2:
         codes[addresses[2]] = (
@@ -199,17 +198,20 @@ def compare(run: Any, plain: Any, view: Any, storage: dict[tuple[bytes, int], in
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 1000])
-@pytest.mark.parametrize(
-    "fork", mostly_slow(["istanbul", "berlin", "shanghai", "cancun"], "cancun")
-)
+@pytest.mark.parametrize("fork", mostly_slow(["berlin", "shanghai", "cancun"], "cancun"))
 def test_programs_do_the_same_from_every_state_that_they_cannot_tell_apart(
     lab: Any, fork: str, threshold: int
 ) -> None:
     results = [check(lab, fork, seed, threshold) for seed in range(12)]
-    # Where a callee always runs out of gas, no path is kept of it: with thresholds as low as these
-    # it is to be recorded in every other run, and such programs never get through.
-    assert sum(went_through for went_through, _ in results) >= 8
-    assert sum(free for _, free in results) > 4
+    assert sum(went_through for went_through, _ in results) >= 10
+    assert sum(free for _, free in results) > 6
+
+
+@pytest.mark.slow
+def test_programs_before_berlin(lab: Any) -> None:
+    """SSTORE costs so much there that some callees always run out of gas. No path is kept of such a
+    call, so a low threshold would ask for it again and again."""
+    test_programs_do_the_same_from_every_state_that_they_cannot_tell_apart(lab, "istanbul", 1000)
 
 
 @pytest.mark.slow
