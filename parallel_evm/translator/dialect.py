@@ -23,8 +23,11 @@ from parallel_evm.translator.orders import Assistant, Described, described
 from parallel_evm.translator.steps import StepTable
 from parallel_evm.translator.visits import Counts
 
-THRESHOLD: Final = 96
-"""Visits of a block before it is translated: translating costs as much as some dozen of them."""
+THRESHOLD: Final = 192
+"""Visits of a block before it is translated. About so many, run cold, cost as much as translating it
+and what follows it: whoever waits so long spends at most twice what was necessary."""
+CALLS_PER_VISITS: Final = 6
+"""The same for whole calls, of which less is wasted: a call that came 32 times mostly comes again."""
 
 
 class Dialect:
@@ -44,7 +47,7 @@ class Dialect:
         translates meanwhile; None: it is done when it is needed."""
         self.opcodes = opcodes
         self.threshold = threshold
-        self.patience = max(1, threshold // 3)
+        self.patience = max(1, threshold // CALLS_PER_VISITS)
         """Calls of a kind before one is recorded."""
         self.notes_sha3 = opcode_values.SHA3 in wrapped
         self.meanings: Opcodes = {**opcodes, **wrapped}

@@ -120,7 +120,7 @@ def test_whole_calls_and_what_goes_on_from_them_are_counted(lab: Any, tmp_path: 
     one, other = (bytes(4) + place.to_bytes(32, "big") for place in (0, 3))
     made, kinds = [], []
     for _ in range(12):
-        process = WithCalls(lab, tmp_path, "cancun", 45)
+        process = WithCalls(lab, tmp_path, "cancun", 90)
         for data in (one, other) * 4:
             assert not process.twins.differences(world, data=data)
         made.append(process.made)
