@@ -132,7 +132,8 @@ class InOrder:
         if speculation.outcome is None:
             self._run_natively(index)
         else:
-            self._judge.note_accepted(speculation)
+            if not block.runs_all:  # else nobody will be judged
+                self._judge.note_accepted(speculation)
             block.enter(speculation)
 
     def _run_natively(self, index: int) -> None:
@@ -143,7 +144,8 @@ class InOrder:
         with natively(vm.state):
             receipt, computation = vm.apply_transaction(block.ledger.header(), transaction)
         block.trails[index].attempts += 1
-        self._judge.note_run_by_others()
+        if not block.runs_all:
+            self._judge.note_run_by_others()
         block.ledger.enter_receipt(transaction, receipt, computation)
 
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:
