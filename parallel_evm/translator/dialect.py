@@ -24,10 +24,10 @@ from parallel_evm.translator.steps import StepTable
 from parallel_evm.translator.visits import Counts
 
 THRESHOLD: Final = 192
-"""Visits of a block before it is translated. About so many, run cold, cost as much as translating it
-and what follows it: whoever waits so long spends at most twice what was necessary."""
+"""Visits of a block before it is translated. About so many, run cold, cost as much as translating
+it and what follows it: whoever waits so long spends at most twice what was necessary."""
 CALLS_PER_VISITS: Final = 6
-"""The same for whole calls, of which less is wasted: a call that came 32 times mostly comes again."""
+"""Whole calls are translated sooner: a call that came 32 times mostly comes again."""
 
 
 class Dialect:
