@@ -132,8 +132,7 @@ class InOrder:
         if speculation.outcome is None:
             self._run_natively(index)
         else:
-            if not block.runs_all:  # else nobody will be judged
-                self._judge.note_accepted(speculation)
+            self._judge.note_accepted(speculation)
             block.enter(speculation)
 
     def _run_natively(self, index: int) -> None:
@@ -144,8 +143,7 @@ class InOrder:
         with natively(vm.state):
             receipt, computation = vm.apply_transaction(block.ledger.header(), transaction)
         block.trails[index].attempts += 1
-        if not block.runs_all:
-            self._judge.note_run_by_others()
+        self._judge.note_run_by_others()
         block.ledger.enter_receipt(transaction, receipt, computation)
 
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:

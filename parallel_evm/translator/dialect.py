@@ -26,8 +26,8 @@ from parallel_evm.translator.visits import Counts
 THRESHOLD: Final = 192
 """Visits of a block before it is translated. About so many, run cold, cost as much as translating
 it and what follows it: whoever waits so long spends at most twice what was necessary."""
-CALLS_PER_VISITS: Final = 6
-"""Whole calls are translated sooner: a call that came 32 times mostly comes again."""
+_VISITS_PER_CALL: Final = 6
+"""A call counts as so many, since one that came 32 times mostly comes again."""
 
 
 class Dialect:
@@ -47,7 +47,7 @@ class Dialect:
         translates meanwhile; None: it is done when it is needed."""
         self.opcodes = opcodes
         self.threshold = threshold
-        self.patience = max(1, threshold // CALLS_PER_VISITS)
+        self.patience = max(1, threshold // _VISITS_PER_CALL)
         """Calls of a kind before one is recorded."""
         self.notes_sha3 = opcode_values.SHA3 in wrapped
         self.meanings: Opcodes = {**opcodes, **wrapped}

@@ -1,7 +1,7 @@
 """Cold code, decoded once: runs of simple instructions as lists of small Python functions.
 
-Translating a block costs as much as running it some dozen times; decoding it costs less than
-running it once by py-evm's opcodes, and what is decoded runs about eight times as fast. So code
+By py-evm's opcodes a block can be run some dozen times while it is translated; decoding it costs
+less than one such run, and what is decoded runs about eight times as fast. So code
 runs like this until it has proved hot, which most code of a block never does.
 
 A *stretch* is what can be charged at once: instructions that only compute, push or move words. What
