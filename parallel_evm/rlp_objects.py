@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from rlp.sedes.serializable import BaseSerializable
 
-from parallel_evm.speculation.stock import STOCK_TYPED_TRANSACTIONS
+from parallel_evm.speculation.stock import STOCK_TYPED_TRANSACTIONS, STOCK_VMS
 
 
 def made_of(cls: Any, *values: Any) -> Any:
@@ -37,9 +37,21 @@ def encoded(item: Any) -> bytes:
     return made
 
 
+def header_class(vm_class: Any) -> Any:
+    """Of the headers that this fork's blocks have."""
+    return dict(vm_class.get_block_class()._meta.fields)["header"]
+
+
+_HEADERS: Final = frozenset(map(header_class, STOCK_VMS))
+"""py-evm's own: what they are made of is all that they hold."""
+
+
 def changed(original: Any, **fields: Any) -> Any:
     """``original.copy(**fields)``, with the other fields as they are instead of deep copies."""
+    kind = type(original)
     names = original._meta.field_names
-    if type(original).copy is not BaseSerializable.copy or not fields.keys() <= set(names):
+    if kind.copy is not BaseSerializable.copy or not fields.keys() <= set(names):
         return original.copy(**fields)  # somebody's own, or rlp's to refuse
-    return type(original)(**{**{name: getattr(original, name) for name in names}, **fields})
+    values = dict(zip(names, original, strict=True))
+    values.update(fields)
+    return made_of(kind, *values.values()) if kind in _HEADERS else kind(**values)

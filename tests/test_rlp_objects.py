@@ -16,9 +16,11 @@ from parallel_evm.workloads import build
 def test_headers_and_blocks_of_every_fork(fork: str) -> None:
     chain = build("transfers", transactions=3, accounts=3, fork=fork).open()
     block = chain.get_vm().get_block()
+    assert block.header.hash  # it is remembered, and must not be the changed one's
     for fields in ({}, {"gas_used": 7}, {"state_root": b"\x01" * 32, "extra_data": b"x"}):
         header = changed(block.header, **fields)
         assert header == block.header.copy(**fields)
+        assert header.hash == block.header.copy(**fields).hash
         assert header is not block.header
         assert type(header) is type(block.header)
         again = changed(block, header=header)
