@@ -24,7 +24,7 @@ from eth.vm.forks.cancun.state import get_total_blob_gas
 
 from parallel_evm.merkle.nodes import node_of, number_item, string_item
 from parallel_evm.rlp_objects import changed, made_of
-from parallel_evm.speculation.fields import fields_of
+from parallel_evm.speculation.fields import Fields
 from parallel_evm.speculation.result import Outcome
 from parallel_evm.speculation.stock import is_stock_method
 
@@ -51,15 +51,22 @@ class Ledger:
     """Accumulates what the transactions of one block leave in its header and receipts."""
 
     def __init__(
-        self, vm: Any, transactions: Sequence[SignedTransactionAPI], header: BlockHeaderAPI
+        self,
+        vm: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        fields: Sequence[Fields | None],
+        header: BlockHeaderAPI,
     ) -> None:
+        """``fields``: those of the transactions (`speculation.fields`)."""
         self._vm = vm
         self._transactions = transactions
+        self._fields = fields
         self.is_direct = isinstance(vm, ByzantiumVM) and all(
             is_stock_method(type(vm), name) for name in _METHODS
         )
         """Is nothing but the order of the transactions and their outcomes of interest to it?"""
         self._header = header
+        self._gas_limit: int = header.gas_limit
         self._gas_used: int = header.gas_used
         self._bloom: int = header.bloom
         self._counts_blobs = hasattr(header, "blob_gas_used")
@@ -67,26 +74,31 @@ class Ledger:
         self._entered: list[ReceiptAPI | _Unmade] = []
         self.computations: list[Any] = []
 
-    def admits(self, transaction: SignedTransactionAPI) -> bool:
+    def admits(self, index: int) -> bool:
         """Does the transaction fit into the block, as far as its header tells?
 
         Where the answer is no, py-evm's own run says why. A customised check raises for itself.
         """
         if self.is_direct:
-            return bool(self._gas_used + transaction.gas <= self._header.gas_limit)
-        self._vm.validate_transaction_against_header(self._header, transaction)
+            return self._gas_used + self._gas(index) <= self._gas_limit
+        self._vm.validate_transaction_against_header(self._header, self._transactions[index])
         return True
 
-    def admits_all(
-        self, transactions: Sequence[SignedTransactionAPI], outcomes: Sequence[Outcome]
-    ) -> bool:
-        """Do all of these fit, each after those before it? Only where `is_direct`."""
+    def admits_all(self, outcomes: Sequence[Outcome]) -> bool:
+        """Do all transactions fit, each after those before it? Only where `is_direct`."""
         used = self._gas_used
-        for transaction, outcome in zip(transactions, outcomes, strict=True):
-            if used + transaction.gas > self._header.gas_limit:
+        for index, outcome in enumerate(outcomes):
+            gas = self._gas(index)
+            if used + gas > self._gas_limit:
                 return False
-            used += self._used(transaction.gas, outcome)
+            used += self._used(gas, outcome)
         return True
+
+    def _gas(self, index: int) -> int:
+        """What a transaction may use."""
+        fields = self._fields[index]
+        gas: int = self._transactions[index].gas if fields is None else fields.gas
+        return gas
 
     def _used(self, gas: int, outcome: Outcome) -> int:
         """What is paid for, of so much ``gas``."""
@@ -95,10 +107,10 @@ class Ledger:
             used -= self._vm.calculate_net_gas_refund(used, outcome.gas_refund)
         return used
 
-    def enter(self, transaction: SignedTransactionAPI, outcome: Outcome) -> None:
-        """The next transaction ended with ``outcome``."""
-        fields = fields_of(transaction) if self.is_direct else None
-        if fields is not None:
+    def enter(self, index: int, outcome: Outcome) -> None:
+        """The transaction, the next one, ended with ``outcome``."""
+        transaction, fields = self._transactions[index], self._fields[index]
+        if self.is_direct and fields is not None:
             self._gas_used += self._used(fields.gas, outcome)
             self._bloom |= outcome.bloom
             if fields.type_id == BLOB_TX_TYPE:

@@ -59,8 +59,8 @@ class InOrder:
     def run(self) -> None:
         """All of them; raise what py-evm raises at the first that it refuses."""
         block, mine = self._block, self._layout.mine
-        for index, transaction in enumerate(block.transactions):
-            if not block.ledger.admits(transaction):
+        for index in range(len(block.transactions)):
+            if not block.ledger.admits(index):
                 self._run_natively(index)
             elif block.runs_all:
                 self._run_here(index)
@@ -126,7 +126,7 @@ class InOrder:
             self._own = new_speculator(block.job, self._rules, block.committed)
         block.committed.index = index
         self._senders.find(index)
-        speculation = self._own.run(index, block.transactions[index])
+        speculation = self._own.run(index, block.transactions[index], None, block.fields[index])
         block.clock.speculate += speculation.seconds
         block.trails[index].attempts += 1
         if speculation.outcome is None:

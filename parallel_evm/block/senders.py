@@ -65,6 +65,8 @@ class Senders:
     def _recover(self, indices: Collection[int]) -> None:
         started = time.perf_counter()
         for index in indices:
-            self._block.senders[index] = recover_sender(self._block.transactions[index])
+            self._block.senders[index] = recover_sender(
+                self._block.transactions[index], self._block.fields[index]
+            )
         if indices and self._pace is not None:
             self._pace.note_senders((time.perf_counter() - started) / len(indices))

@@ -19,6 +19,7 @@ from parallel_evm.receipts import Ledger
 from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.independence import Hope
 from parallel_evm.scheduling.pace import Way
+from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail
@@ -91,7 +92,9 @@ class Underway:
         self.way = way
         self.clock = clock
         self.committed: MerkleState = vm.state._account_db
-        self.ledger = Ledger(vm, job.transactions, base_header)
+        self.fields = list(map(fields_of, job.transactions))
+        """Read once for all who need them."""
+        self.ledger = Ledger(vm, job.transactions, self.fields, base_header)
         self.trails = [Trail() for _ in job.transactions]
         self.senders: list[bytes | None] = [
             vars(transaction).get("sender") for transaction in job.transactions
@@ -112,7 +115,7 @@ class Underway:
         assert speculation.outcome is not None
         if speculation.traces is not None:  # before a receipt may ask for the state root
             self.committed.resume(speculation.traces, speculation.effects.increments)
-        self.ledger.enter(self.transactions[index], speculation.outcome)
+        self.ledger.enter(index, speculation.outcome)
         self.committed.witness(speculation.observations)
         self.learn(index, speculation)
         self.trails[index].end(speculation)

@@ -48,7 +48,7 @@ def run_own_lane(
     for index in sorted(mine):
         block.session.take_in()
         senders.find(index)
-        speculation = speculator.run(index, block.transactions[index])
+        speculation = speculator.run(index, block.transactions[index], None, block.fields[index])
         block.clock.speculate += speculation.seconds
         if speculation.outcome is None:
             block.trails[index].attempts += 1
@@ -86,12 +86,10 @@ def take_over(block: Underway, lanes: Sequence[WholeLane], teaching: Collection[
     found = [speculation for lane in lanes for speculation in lane.speculations]
     found.sort(key=lambda speculation: speculation.index)
     outcomes: list[Any] = [speculation.outcome for speculation in found]
-    if not block.ledger.admits_all(block.transactions, outcomes):
+    if not block.ledger.admits_all(outcomes):
         return False
-    for transaction, speculation, trail in zip(
-        block.transactions, found, block.trails, strict=True
-    ):
-        block.ledger.enter(transaction, outcomes[speculation.index])
+    for index, (speculation, trail) in enumerate(zip(found, block.trails, strict=True)):
+        block.ledger.enter(index, outcomes[index])
         trail.attempts += 1
         trail.worker = speculation.worker
         trail.end(speculation)

@@ -161,17 +161,20 @@ class Executor:
         self._gas_for_data: dict[tuple[type, int, int, bool], int] = {}
         self._base_fee = state.execution_context.base_fee_per_gas if fork.has_base_fee else 0
 
-    def run(self, transaction: Any, sender: bytes) -> Outcome:
+    def run(self, transaction: Any, sender: bytes, fields: Fields | None = None) -> Outcome:
         """``state.apply_transaction(transaction)``, reduced to its outcome.
 
+        ``fields``: the transaction's, where somebody has read them.
         Raises `Irregular` where only py-evm can tell what is to be done, and what py-evm raises
         where code fails in ways that it does not catch.
         """
         state = self._state
         view: FlatState = state._account_db
-        order = self._checked(transaction, sender)
+        fields = fields or fields_of(transaction)
+        if fields is None:
+            raise Irregular
+        order = self._checked(fields, sender)
         self._buy(view, order)
-        fields = order.fields
         to = fields.to
         refund = 0
         if fields.type_id == SET_CODE_TRANSACTION_TYPE:
@@ -198,11 +201,8 @@ class Executor:
     #
     # Checks
     #
-    def _checked(self, transaction: Any, sender: bytes) -> _Order:
+    def _checked(self, fields: Fields, sender: bytes) -> _Order:
         """All that ``transaction.validate()`` checks, of any type: rather more than less."""
-        fields = fields_of(transaction)
-        if fields is None:
-            raise Irregular
         signed, type_id, nonce, gas, to, value, data, v, r, s, highest, priority, chain_id, _ = (
             fields
         )

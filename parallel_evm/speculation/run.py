@@ -14,6 +14,7 @@ from eth.abc import SignedTransactionAPI
 from eth.constants import BLANK_ROOT_HASH
 
 from parallel_evm.speculation.executor import Executor, Irregular
+from parallel_evm.speculation.fields import Fields
 from parallel_evm.speculation.result import Outcome, Speculation, outcome_of
 from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import Effects, FlatState
@@ -61,11 +62,16 @@ class Speculator:
             self._executor = Executor(self._state, fork, lane.ghosts())
 
     def run(
-        self, index: int, transaction: SignedTransactionAPI, hot: HotSlots | None = None
+        self,
+        index: int,
+        transaction: SignedTransactionAPI,
+        hot: HotSlots | None = None,
+        fields: Fields | None = None,
     ) -> Speculation:
         """Execute one transaction on the lane, and let the lane see what it wrote.
 
-        ``hot``: slots that it should compute with and not look at, as far as it can.
+        ``hot``: slots that it should compute with and not look at, as far as it can. ``fields``:
+        the transaction's, where somebody has read them.
         """
         started = time.perf_counter()
         found = self._linearly(index, transaction, hot) if hot else None
@@ -73,7 +79,7 @@ class Speculator:
         outcome = None
         try:
             try:
-                outcome = found[2] if found else self._directly(transaction)
+                outcome = found[2] if found else self._directly(transaction, fields)
             except Irregular:
                 recorder, view = self._fresh(index)
                 outcome = outcome_of(self._state.apply_transaction(transaction))
@@ -126,11 +132,11 @@ class Speculator:
         if getattr(state, "_transient_storage", None) is not None:
             state._transient_storage = None  # a run that failed half-way may have left something
 
-    def _directly(self, transaction: SignedTransactionAPI) -> Outcome:
+    def _directly(self, transaction: SignedTransactionAPI, fields: Fields | None = None) -> Outcome:
         """Without py-evm's executor, where that is possible; else raises `Irregular`."""
         if self._executor is None:
             raise Irregular
         sender = vars(transaction).get("sender") or recover_sender(transaction)
         if sender is None:
             raise Irregular
-        return self._executor.run(transaction, sender)
+        return self._executor.run(transaction, sender, fields)

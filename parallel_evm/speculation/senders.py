@@ -11,23 +11,24 @@ from typing import Any, Final
 
 from parallel_evm.hashing import keccak
 from parallel_evm.recovery import signature_of, signer
-from parallel_evm.speculation.fields import STOCK_PAYLOADS, fields_of
+from parallel_evm.speculation.fields import STOCK_PAYLOADS, Fields, fields_of
 from parallel_evm.speculation.signing import message_for_signing, signed_on_the_wire
 from parallel_evm.speculation.stock import ALL_LEGACY_TRANSACTIONS, STOCK_TYPED_TRANSACTIONS
 
 _PY_EVMS: Final = ALL_LEGACY_TRANSACTIONS | STOCK_TYPED_TRANSACTIONS | STOCK_PAYLOADS
 
 
-def recover_sender(transaction: Any) -> bytes | None:
+def recover_sender(transaction: Any, fields: Fields | None = None) -> bytes | None:
     """The sender, with the signature checked once for all; None when there is none.
 
+    ``fields``: the transaction's, where somebody has read them.
     A sender that was found is remembered by the transaction (py-evm's own cache), and its
     signature check becomes a no-op: recovery succeeded, so the check would.
     """
     known = transaction.__dict__.get("sender")
     if known is None:
         try:
-            known = _recover(transaction)
+            known = _recover(transaction, fields or fields_of(transaction))
         except Exception:
             try:  # the slow way has the last word on what is no signature
                 known = transaction.sender
@@ -60,8 +61,7 @@ def recover_encoded(encoded: bytes) -> bytes | None:
         return None
 
 
-def _recover(transaction: Any) -> bytes:
-    fields = fields_of(transaction)
+def _recover(transaction: Any, fields: Fields | None) -> bytes:
     if fields is None:
         parity, r, s = transaction.y_parity, transaction.r, transaction.s
     else:

@@ -77,7 +77,7 @@ class Scripted(Speculator):
         rules = speculative_state(vm.get_state_class(), Liberties(translate=False))
         super().__init__(rules, vm.state.execution_context, FlatState(Fives()), last)
 
-    def _directly(self, transaction: Any) -> Any:
+    def _directly(self, transaction: Any, fields: Any = None) -> Any:
         return transaction.pop(0)(self._state._account_db)
 
 
@@ -134,7 +134,7 @@ def test_only_the_last_transaction_observes_for_the_sake_of_its_traces() -> None
 @pytest.mark.parametrize(("hashes", "told"), [(3, 3), (MAX_PREIMAGES, MAX_PREIMAGES), (5000, 0)])
 def test_who_hashes_too_much_is_not_asked_for_it(hashes: int, told: int) -> None:
     class Hashing(Scripted):
-        def _directly(self, transaction: Any) -> Any:
+        def _directly(self, transaction: Any, fields: Any = None) -> Any:
             preimages = self._state.preimages
             preimages.update((number.to_bytes(32, "big"), b"") for number in range(hashes))
             return super()._directly(transaction)
