@@ -1,7 +1,8 @@
 """Message calls on a `FlatState`, without the layers that py-evm has between them.
 
 Responsible for: the parts of py-evm's state and computation classes that every call goes through
-(checkpoint, transfer, commit; the message itself; transient storage), done directly.
+(checkpoint, transfer, commit; the message and its transaction's context; transient storage), done
+directly.
 Talks to: `FlatState`, whose one log undoes accounts and transient storage together.
 Never: fails by itself. What py-evm would refuse is handed to py-evm, before anything was done.
 
@@ -11,8 +12,9 @@ py-evm's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -251,3 +253,14 @@ def message_of(
     message.refund = refund
     made: Message = message
     return made
+
+
+def context_of(kind: Any, gas_price: int, origin: bytes, blob_hashes: Sequence[bytes] = ()) -> Any:
+    """py-evm's ``kind(...)``, a transaction context, in the same way."""
+    context = kind.__new__(kind)
+    context._gas_price = gas_price
+    context._origin = origin
+    context._log_counter = count()
+    context._blob_versioned_hashes = blob_hashes or []
+    context._authorization_list = []
+    return context

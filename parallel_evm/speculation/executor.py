@@ -52,10 +52,10 @@ from eth.vm.forks.spurious_dragon._utils import THREE
 from eth.vm.opcode_values import STOP
 
 from parallel_evm.speculation.bloom import bloom_of
-from parallel_evm.speculation.calls import message_of
+from parallel_evm.speculation.calls import context_of, message_of
 from parallel_evm.speculation.fields import Fields, fields_of
 from parallel_evm.speculation.logs import LogEntry, encode_logs
-from parallel_evm.speculation.result import Outcome
+from parallel_evm.speculation.result import Outcome, outcome_of_transfer
 from parallel_evm.speculation.stock import (
     STOCK_VMS,
     state_runs_stock_rules,
@@ -313,10 +313,10 @@ class Executor:
                 view.mark_storage_warm(address, slot)
 
     def _context(self, order: _Order) -> Any:
-        context = self._state.transaction_context_class(gas_price=order.price, origin=order.sender)
-        if order.fields.type_id == BLOB_TX_TYPE:
-            context._blob_versioned_hashes = order.fields.signed.blob_versioned_hashes
-        return context
+        fields = order.fields
+        blobs = fields.signed.blob_versioned_hashes if fields.type_id == BLOB_TX_TYPE else ()
+        kind = self._state.transaction_context_class
+        return context_of(kind, order.price, order.sender, blobs)
 
     #
     # The message
@@ -334,21 +334,7 @@ class Executor:
         gas_left = order.gas_for_message
         floor = self._settle(view, order, gas_left, refund)
         self._clear(view, (self._coinbase, to))
-        return Outcome(
-            _error=None,
-            output=b"",
-            return_data=b"",
-            raw_log_entries=(),
-            gas_remaining=gas_left,
-            gas_used=0,
-            gas_refund=refund,
-            data_floor_gas=floor,
-            accounts_for_deletion=(),
-            self_destruct_beneficiaries=(),
-            contracts_created=(),
-            create_address=None,
-            bloom=0,
-        )
+        return outcome_of_transfer(gas_left, refund, floor)
 
     def _create(self, view: FlatState, order: _Order) -> Outcome:
         state = self._state

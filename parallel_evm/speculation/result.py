@@ -105,6 +105,14 @@ class Outcome:
         )
 
 
+def outcome_of_transfer(gas_remaining: int, gas_refund: int, data_floor_gas: int) -> Outcome:
+    """Of a transaction for which no code ran. By position, as keywords take twice as long."""
+    # error, output, return data, logs; gas; accounts that are deleted, enriched, created; bloom
+    return Outcome(
+        None, b"", b"", (), gas_remaining, 0, gas_refund, data_floor_gas, (), (), (), None, 0
+    )
+
+
 def outcome_of(computation: ComputationAPI) -> Outcome:
     """Reduce a finished computation to its outcome."""
     is_error = computation.is_error

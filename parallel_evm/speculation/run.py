@@ -89,14 +89,13 @@ class Speculator:
             effects = view.effects
             self.lane.fold(effects)
         preimages = self._state.preimages
+        traces = view.transaction_traces() if index == self._last else None
+        if len(preimages) > MAX_PREIMAGES:
+            preimages = {}
+        seconds = time.perf_counter() - started
+        # By position, as keywords take twice as long.
         return Speculation(
-            index=index,
-            observations=recorder.observations,
-            effects=effects,
-            outcome=outcome,
-            seconds=time.perf_counter() - started,
-            traces=view.transaction_traces() if index == self._last else None,
-            preimages=preimages if len(preimages) <= MAX_PREIMAGES else {},
+            index, recorder.observations, effects, outcome, seconds, None, traces, preimages
         )
 
     def _linearly(

@@ -351,7 +351,9 @@ class FlatState(AccountDatabaseAPI):
 
     def begin_warm(self, *addresses: Address) -> None:
         """These are warm from the beginning, and will be until the end."""
-        self.warm.update(dict.fromkeys(addresses))
+        warm = self.warm
+        for address in addresses:
+            warm[address] = None
 
     def mark_warm(self, key: Any) -> None:
         """An address, or (address, slot)."""

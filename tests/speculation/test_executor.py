@@ -22,6 +22,7 @@ from eth.vm.forks.prague.transactions import Authorization
 from eth.vm.forks.shanghai.constants import MAX_INITCODE_SIZE
 from eth.vm.forks.spurious_dragon.constants import EIP170_CODE_SIZE_LIMIT
 from eth.vm.message import Message
+from eth.vm.transaction_context import BaseTransactionContext
 from hypothesis import given
 from hypothesis import strategies as st
 from rlp import encode
@@ -29,7 +30,7 @@ from rlp import encode
 from parallel_evm.conformance.scenario import scenario
 from parallel_evm.forks import FORKS, since
 from parallel_evm.hashing import keccak
-from parallel_evm.speculation.calls import message_of
+from parallel_evm.speculation.calls import context_of, message_of
 from parallel_evm.speculation.executor import Irregular, fork_of
 from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.result import Outcome, Speculation
@@ -771,6 +772,19 @@ def test_a_message_is_what_py_evm_makes() -> None:
         own = (name for name in Message.__slots__ if not name.startswith("_"))
         for name in (*own, *worked_out):
             assert getattr(made, name, "unset") == getattr(expected, name, "unset")
+
+
+@pytest.mark.parametrize("name", DIRECT_FORKS)
+@pytest.mark.parametrize("more", [{}, {"blob_versioned_hashes": (b"\x01" * 32,)}])
+def test_a_context_is_what_py_evm_makes(name: str, more: dict[str, Any]) -> None:
+    kind: Any = fork(name).vm_class.get_state_class().transaction_context_class
+    expected = kind(gas_price=7, origin=PLAIN, **more)
+    made = context_of(kind, 7, PLAIN, *more.values())
+    assert type(made) is type(expected)
+    names = {*BaseTransactionContext.__slots__, *vars(expected)} - {"_log_counter"}
+    assert vars(made).keys() == vars(expected).keys()
+    assert [getattr(made, name) for name in names] == [getattr(expected, name) for name in names]
+    assert [context.get_next_log_counter() for context in (expected, made, made)] == [0, 0, 1]
 
 
 def run_random_blocks(first: int, count: int) -> int:
