@@ -25,7 +25,7 @@ from eth.abc import (
     SignedTransactionAPI,
     WithdrawalAPI,
 )
-from eth.constants import BLANK_ROOT_HASH, MAX_UNCLES
+from eth.constants import BLANK_ROOT_HASH, EMPTY_UNCLE_HASH, MAX_UNCLES
 from eth.db.chain import ChainDB
 from eth.db.schema import SchemaV1
 from eth.validation import validate_length_lte
@@ -179,7 +179,9 @@ def _validate_block(
                 "`state_root` does not match or was not found in the db.\n"
                 f"- state_root: {header.state_root!r}"
             )
-    uncles_hash = keccak(rlp.codec.encode(block.uncles))  # type: ignore[no-untyped-call]
+    uncles_hash = EMPTY_UNCLE_HASH
+    if block.uncles:
+        uncles_hash = Hash32(keccak(rlp.codec.encode(block.uncles)))  # type: ignore[no-untyped-call]
     if uncles_hash != header.uncles_hash:
         raise ValidationError(
             "`uncles_hash` and block `uncles` do not match.\n"

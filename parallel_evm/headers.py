@@ -1,8 +1,9 @@
-"""The header that follows on another, made once.
+"""The header that follows on another, and the one with other fields, made once.
 
-Responsible for: what ``create_header_from_parent`` of py-evm's forks since the merge makes. They
-make theirs of the header of the fork before, down to London's: six objects, every field of which is
-checked, for the one that is kept. A block of a single transaction spent a fifth of its time there.
+Responsible for: what ``create_header_from_parent`` and ``configure_header`` of py-evm's forks since
+the merge make. The first makes a header of that of the fork before, down to London's: six objects,
+every field of which is checked, for the one that is kept. A block of a single transaction spent a
+fifth of its time there.
 Sources: EIP-1559 (base fee), EIP-3675 (no proof of work), EIP-4844 (blob gas).
 Talks to: py-evm, whose functions say what gas limit, base fee, blob gas and timestamp are.
 Never: makes one by a rule of somebody's own, or of parameters that it does not know.
@@ -27,6 +28,7 @@ from eth.constants import (
     POST_MERGE_MIX_HASH,
     POST_MERGE_NONCE,
 )
+from eth.validation import validate_header_params_for_configuration
 from eth.vm.forks.cancun import CancunVM
 from eth.vm.forks.cancun.headers import calc_excess_blob_gas_cancun
 from eth.vm.forks.london.constants import ELASTICITY_MULTIPLIER
@@ -36,9 +38,10 @@ from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.headers import calc_excess_blob_gas_prague
 from eth.vm.forks.shanghai import ShanghaiVM
 
-from parallel_evm.rlp_objects import header_class
+from parallel_evm.rlp_objects import changed, header_class
 
-_METHOD: Final = "create_header_from_parent"
+_CREATE: Final = "create_header_from_parent"
+_CONFIGURE: Final = "configure_header"
 _PARAMETERS: Final = frozenset({"coinbase", "gas_limit", "timestamp"})
 
 
@@ -91,9 +94,11 @@ _BLOBS: Final[tuple[tuple[Any, Callable[[BlockHeaderAPI], int] | None], ...]] = 
     (PragueVM, calc_excess_blob_gas_prague),
 )
 _SUCCESSIONS: Final = tuple(
-    (getattr(vm, _METHOD), Succession(header_class(vm), blobs)) for vm, blobs in _BLOBS
+    (getattr(vm, _CREATE), Succession(header_class(vm), blobs)) for vm, blobs in _BLOBS
 )
 """By py-evm's own function."""
+_PLAIN_CONFIGURATIONS: Final = tuple(vars(vm)[_CONFIGURE] for vm in (ParisVM, ShanghaiVM))
+"""Those which compute no difficulty; Cancun and Prague have Shanghai's."""
 
 
 def succession_of(vm_class: Any) -> Succession | None:
@@ -102,17 +107,26 @@ def succession_of(vm_class: Any) -> Succession | None:
     keeps_gas_limit = False
     for base in vm_class.__mro__:
         own = vars(base)
-        if _METHOD not in own or "is_ours" in own:
+        if _CREATE not in own or "is_ours" in own:
             continue
         if base is MaintainGasLimitMixin:
             keeps_gas_limit = True
             continue
-        function = getattr(base, _METHOD)
+        function = getattr(base, _CREATE)
         for known, succession in _SUCCESSIONS:
             if function is known:
                 return succession._replace(keeps_gas_limit=keeps_gas_limit)
         return None
     return None
+
+
+def configures_plainly(vm_class: Any) -> bool:
+    """Does this VM set a header's fields, and no more, when it is told to configure it?"""
+    for base in vm_class.__mro__:
+        own = vars(base)
+        if _CONFIGURE in own and "is_ours" not in own:
+            return any(own[_CONFIGURE] is known for known in _PLAIN_CONFIGURATIONS)
+    return False
 
 
 class LeanHeaders:
@@ -121,6 +135,8 @@ class LeanHeaders:
     is_ours: ClassVar[bool] = True
     """Found in classes of this package (`fallback`)."""
     succession: ClassVar[Succession | None] = None
+    has_plain_headers: ClassVar[bool] = False
+    """As `configures_plainly` says."""
 
     @classmethod
     def create_header_from_parent(
@@ -131,4 +147,14 @@ class LeanHeaders:
         if made is None:
             vm: Any = super()
             made = vm.create_header_from_parent(parent_header, **header_params)
+        return made
+
+    def configure_header(self, **header_params: Any) -> BlockHeaderAPI:
+        vm: Any = super()
+        if not self.has_plain_headers:
+            configured: BlockHeaderAPI = vm.configure_header(**header_params)
+            return configured
+        this: Any = self
+        validate_header_params_for_configuration(header_params)
+        made: BlockHeaderAPI = changed(this.get_header(), **header_params)
         return made

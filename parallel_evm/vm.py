@@ -23,7 +23,7 @@ from parallel_evm.config import ParallelConfig
 from parallel_evm.engine import Engine
 from parallel_evm.fallback import is_stock_but_for_us
 from parallel_evm.hashing import use_fast_keccak
-from parallel_evm.headers import LeanHeaders, succession_of
+from parallel_evm.headers import LeanHeaders, configures_plainly, succession_of
 from parallel_evm.pending import LeanPending, builds_pending_blocks
 from parallel_evm.speculation.balances import lean_methods
 from parallel_evm.speculation.single import single_state_bases
@@ -159,6 +159,7 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
         "_state_class": parallel_state,
         "lean": all(is_stock_but_for_us(vm, name) for name in REPLACED),
         "succession": succession_of(vm),
+        "has_plain_headers": configures_plainly(vm),
     }
     # A subclass of a parallel VM brings `ParallelVM` along.
     bases = (vm,) if issubclass(vm, ParallelVM) else (ParallelVM, vm)

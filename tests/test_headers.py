@@ -9,6 +9,7 @@ from eth._utils import headers as py_evms
 from eth.chains.tester import MAINNET_VMS
 from eth.vm.forks.london.blocks import LondonBlockHeader
 from eth.vm.forks.prague import PragueVM
+from eth_utils import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from parallel_evm import parallelize
 from parallel_evm.forks import FORKS, VM_CLASSES, since
 from parallel_evm.headers import succession_of
 from parallel_evm.rlp_objects import changed, header_class
+from parallel_evm.workloads import build
 
 NOW = 4_102_444_800
 SINCE_THE_MERGE = since("paris")
@@ -106,6 +108,43 @@ def test_what_py_evm_refuses_is_refused() -> None:
             vm_class.create_header_from_parent(parent_of("prague"), color=3)
         with pytest.raises(Exception, match="difficulty"):
             vm_class.create_header_from_parent(parent_of("prague"), difficulty=3)
+
+
+FIELDS = {
+    "coinbase": b"\x0c" * 20,
+    "gas_limit": 7_000,
+    "timestamp": 2 * NOW,
+    "extra_data": b"x",
+    "mix_hash": b"\x01" * 32,
+}
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_a_header_is_configured(fork: str) -> None:
+    stock = build("transfers", transactions=1, fork=fork)
+    chains = stock.open(), stock.open(parallelize(stock.chain_class, workers=1))
+    for chain in chains:
+        chain.mine_all(stock.blocks[0])
+    for fields in ({}, FIELDS, {"extra_data": b"x"}):
+        expected, found = (chain.get_vm().configure_header(**fields) for chain in chains)
+        assert same(found, expected)
+        assert {name: getattr(found, name) for name in fields} == fields
+    for chain in chains:
+        assert not chain.get_vm().get_header().extra_data
+        with pytest.raises(ValidationError, match="only be used with the fields"):
+            chain.get_vm().configure_header(gas_used=3)
+    assert type(chains[1].get_vm()).has_plain_headers is (fork in SINCE_THE_MERGE)
+
+
+def test_who_configures_in_another_way_is_asked() -> None:
+    class Own(PragueVM):
+        def configure_header(self, **fields: Any) -> Any:
+            return super().configure_header(**{**fields, "extra_data": b"own"})
+
+    scene = build("transfers", transactions=1, fork="prague")
+    for vm_class in (Own, parallelize(Own, workers=1)):
+        chain = scene.open(scene.chain_class.configure(vm_configuration=((0, vm_class),)))
+        assert chain.get_vm().configure_header(gas_limit=7_000).extra_data == b"own"
 
 
 def test_a_genesis_header_has_no_parent() -> None:
