@@ -54,4 +54,6 @@ def changed(original: Any, **fields: Any) -> Any:
         return original.copy(**fields)  # somebody's own, or rlp's to refuse
     values = dict(zip(names, original, strict=True))
     values.update(fields)
-    return made_of(kind, *values.values()) if kind in _HEADERS else kind(**values)
+    if kind in _HEADERS and None not in fields.values():  # a timestamp of None is refused
+        return made_of(kind, *values.values())
+    return kind(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ def test_an_unknown_field_is_refused() -> None:
     header = build("transfers", transactions=1).open().header
     with pytest.raises(TypeError, match="color"):
         changed(header, color=3)
+
+
+def test_a_header_without_a_timestamp_is_refused() -> None:
+    header = build("transfers", transactions=1).open().header
+    for change in (header.copy, partial(changed, header)):
+        with pytest.raises(ValueError, match="timestamp"):
+            change(timestamp=None)
 
 
 def test_who_copies_in_another_way_is_asked() -> None:
