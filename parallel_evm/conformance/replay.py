@@ -8,6 +8,7 @@ yellow paper, section 4.3; EIP-658 (receipts), EIP-4895 (withdrawals), EIP-4844 
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -246,6 +247,7 @@ class _Execution:
 def _execute(world: World, vm_class: VmClass, walk: bool = False) -> _Execution:
     transactions = world.recording.decoded()
     vm = world.vm(vm_class)
+    gc.collect()  # nobody pays for what the run before has left behind
     started = time.perf_counter()
     try:
         header, receipts, computations = vm.apply_all_transactions(transactions, world.header)

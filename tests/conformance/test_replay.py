@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,22 @@ def test_a_block_equals_itself(case: Case, write_case: Write) -> None:
         "blob gas used",
     ]
     assert json.loads(json.dumps(result.to_dict()))["equal"] is True
+
+
+def test_nobody_pays_for_what_the_run_before_has_left_behind(
+    case: Case, write_case: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the subject nor stock py-evm: garbage is collected before each is timed."""
+    order: list[str] = []
+
+    def noting(what: str) -> Any:
+        return lambda: order.append(what) or 0.0  # type: ignore[func-returns-value]
+
+    module = "parallel_evm.conformance.replay"
+    monkeypatch.setattr(f"{module}.gc", SimpleNamespace(collect=noting("collected")))
+    monkeypatch.setattr(f"{module}.time", SimpleNamespace(perf_counter=noting("timed")))
+    replay(load(write_case(case)), Stock(), repeats=2)
+    assert order == ["collected", "timed", "timed"] * 5
 
 
 @pytest.mark.parametrize("fork", ["frontier", "tangerine-whistle", "spurious-dragon"])
