@@ -38,10 +38,9 @@ from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.headers import calc_excess_blob_gas_prague
 from eth.vm.forks.shanghai import ShanghaiVM
 
+from parallel_evm.fallback import is_stock_but_for_us
 from parallel_evm.rlp_objects import changed, header_class
 
-_CREATE: Final = "create_header_from_parent"
-_CONFIGURE: Final = "configure_header"
 _PARAMETERS: Final = frozenset({"coinbase", "gas_limit", "timestamp"})
 
 
@@ -87,46 +86,34 @@ def _gas_limit_after(parent: Any) -> int:
     return compute_gas_limit(parent, genesis_gas_limit=GENESIS_GAS_LIMIT)
 
 
-_BLOBS: Final[tuple[tuple[Any, Callable[[BlockHeaderAPI], int] | None], ...]] = (
-    (ParisVM, None),
-    (ShanghaiVM, None),
-    (CancunVM, calc_excess_blob_gas_cancun),
-    (PragueVM, calc_excess_blob_gas_prague),
-)
-_SUCCESSIONS: Final = tuple(
-    (getattr(vm, _CREATE), Succession(header_class(vm), blobs)) for vm, blobs in _BLOBS
-)
-"""By py-evm's own function."""
-_PLAIN_CONFIGURATIONS: Final = tuple(vars(vm)[_CONFIGURE] for vm in (ParisVM, ShanghaiVM))
-"""Those which compute no difficulty; Cancun and Prague have Shanghai's."""
+_BLOBS: Final[Mapping[Any, Callable[[BlockHeaderAPI], int] | None]] = {
+    ParisVM: None,
+    ShanghaiVM: None,
+    CancunVM: calc_excess_blob_gas_cancun,
+    PragueVM: calc_excess_blob_gas_prague,
+}
+"""By the VM that has a rule of its own for headers, as every fork since the merge has."""
 
 
 def succession_of(vm_class: Any) -> Succession | None:
     """How headers of this VM follow on others; None where that is a rule of somebody's own, or one
     from before the merge."""
-    keeps_gas_limit = False
-    for base in vm_class.__mro__:
-        own = vars(base)
-        if _CREATE not in own or "is_ours" in own:
-            continue
-        if base is MaintainGasLimitMixin:
-            keeps_gas_limit = True
-            continue
-        function = getattr(base, _CREATE)
-        for known, succession in _SUCCESSIONS:
-            if function is known:
-                return succession._replace(keeps_gas_limit=keeps_gas_limit)
+    owners = [
+        base
+        for base in vm_class.__mro__
+        if "create_header_from_parent" in vars(base) and "is_ours" not in vars(base)
+    ]
+    keeps_gas_limit = owners[0] is MaintainGasLimitMixin
+    owner = owners[keeps_gas_limit]
+    if owner not in _BLOBS:
         return None
-    return None
+    return Succession(header_class(owner), _BLOBS[owner], keeps_gas_limit)
 
 
 def configures_plainly(vm_class: Any) -> bool:
-    """Does this VM set a header's fields, and no more, when it is told to configure it?"""
-    for base in vm_class.__mro__:
-        own = vars(base)
-        if _CONFIGURE in own and "is_ours" not in own:
-            return any(own[_CONFIGURE] is known for known in _PLAIN_CONFIGURATIONS)
-    return False
+    """Does this VM set a header's fields, and no more, when it is told to configure it? Before the
+    merge it would compute a difficulty, too."""
+    return issubclass(vm_class, ParisVM) and is_stock_but_for_us(vm_class, "configure_header")
 
 
 class LeanHeaders:

@@ -87,8 +87,8 @@ class Ledger:
     def admits_all(self, outcomes: Sequence[Outcome]) -> bool:
         """Do all transactions fit, each after those before it? Only where `is_direct`."""
         used = self._gas_used
-        for index, outcome in enumerate(outcomes):
-            gas = self._gas(index)
+        limits = map(self._gas, range(len(self._transactions)))
+        for gas, outcome in zip(limits, outcomes, strict=True):
             if used + gas > self._gas_limit:
                 return False
             used += self._used(gas, outcome)
@@ -108,7 +108,7 @@ class Ledger:
         return used
 
     def enter(self, index: int, outcome: Outcome) -> None:
-        """The transaction, the next one, ended with ``outcome``."""
+        """The transaction at ``index``, which is the next one, ended with ``outcome``."""
         transaction, fields = self._transactions[index], self._fields[index]
         if self.is_direct and fields is not None:
             self._gas_used += self._used(fields.gas, outcome)

@@ -256,7 +256,7 @@ def message_of(
 
 
 def context_of(kind: Any, gas_price: int, origin: bytes, blob_hashes: Sequence[bytes] = ()) -> Any:
-    """py-evm's ``kind(...)``, a transaction context, in the same way."""
+    """py-evm's ``kind(...)``, a transaction context, of parts that are known to be sound."""
     context = kind.__new__(kind)
     context._gas_price = gas_price
     context._origin = origin

@@ -135,7 +135,7 @@ class Speculator:
         """Without py-evm's executor, where that is possible; else raises `Irregular`."""
         if self._executor is None:
             raise Irregular
-        sender = vars(transaction).get("sender") or recover_sender(transaction)
+        sender = vars(transaction).get("sender") or recover_sender(transaction, fields)
         if sender is None:
             raise Irregular
         return self._executor.run(transaction, sender, fields)
