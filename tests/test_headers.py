@@ -54,8 +54,8 @@ def same(found: Any, expected: Any) -> bool:
 
 
 @pytest.mark.parametrize("fork", SINCE_THE_MERGE)
+@pytest.mark.parametrize("before", ["frontier", "berlin", "gray-glacier", *SINCE_THE_MERGE])
 @given(
-    before=st.sampled_from(FORKS),
     fields=st.fixed_dictionaries(
         {
             "gas_limit": st.integers(5_000, 2**40),
