@@ -5,6 +5,7 @@ Each hands the work to its engine in `parallel_evm.conformance` and shows what c
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -196,8 +197,17 @@ def replay(
 
 def fuzz(
     seconds: Annotated[
-        float, typer.Option(min=0.001, metavar="N", help="How long to go on, in wall time.")
-    ] = 60,
+        float | None,
+        typer.Option(
+            min=0.001,
+            metavar="N",
+            help="How long to go on, in wall time. Default: 60, or as long as --draws take.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only so many blocks and chains of the seed."),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="Another seed draws other blocks.")] = 0,
     workers: WorkersOption = None,
     backend: BackendOption = None,
@@ -220,6 +230,7 @@ def fuzz(
     ```
     parallel-evm fuzz
     parallel-evm fuzz --seconds 3600 --seed 7 --workers 4 --save found
+    parallel-evm fuzz --draws 124 --seed 7
     parallel-evm replay found/block-7-121.json found/chain-7-123.json
     ```
     """
@@ -231,17 +242,20 @@ def fuzz(
         where = "cannot be written to" if nearest == save else f"cannot be made in {nearest}"
         fail(f"--save: {save} {where}")
     cases: list[Path] = []
+    longest = seconds or (60 if draws is None else math.inf)
+    most = draws or math.inf
     with (
         _subject(workers, backend) as subject,
-        progress_bar("fuzz", seconds) as advance,
+        progress_bar("fuzz", 1) as advance,
     ):
 
         def hear(report: FuzzReport) -> None:
             # Written as they are found: Ctrl-C loses nothing.
             cases.extend(_write(finding, save) for finding in report.findings[len(cases) :])
-            advance(report.seconds, f"{report.blocks} blocks, {len(cases)} differences")
+            done = max(report.seconds / longest, report.draws / most)
+            advance(done, f"{report.blocks} blocks, {len(cases)} differences")
 
-        found = run_fuzz(subject, seconds, seed, progress=hear)
+        found = run_fuzz(subject, longest, most, seed, hear)
     with written(json_file, found.to_dict()):
         show_fuzzing(screen(), found, cases)
     raise typer.Exit(found.exit_code)

@@ -1,4 +1,4 @@
-"""Differential fuzzing: random blocks, sequentially and by a subject, until the time is up.
+"""Differential fuzzing: random blocks, sequentially and by a subject.
 
 Most draws are one block at the seam; every sixth is a small chain with a fork in it. A difference
 is cut down to the smallest draw that still shows it and kept as a self-contained JSON case, which
@@ -9,6 +9,7 @@ is cut down to the smallest draw that still shows it and kept as a self-containe
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -114,14 +115,14 @@ class FuzzReport:
 
 def run_fuzz(
     subject: Subject,
-    seconds: float,
+    seconds: float = math.inf,
+    draws: float = math.inf,
     seed: int = 0,
-    first: int = 0,
     progress: Callable[[FuzzReport], None] = lambda report: None,
     max_findings: int = 10,
     shrink_seconds: float = 60.0,
 ) -> FuzzReport:
-    """Fuzz for so many seconds of wall time, beginning with draw `first` of the seed.
+    """Fuzz with the seed's draws, for so many seconds of wall time and so many draws at most.
 
     `progress` sees the growing report after every draw. Stops early after `max_findings`, each of
     which is cut down for up to `shrink_seconds`.
@@ -129,8 +130,8 @@ def run_fuzz(
     started = time.perf_counter()
     report = FuzzReport(subject.name, seed)
     subject.take_tally()
-    index = first
-    while report.seconds < seconds and len(report.findings) < max_findings:
+    while report.seconds < seconds and report.draws < draws and len(report.findings) < max_findings:
+        index = report.draws
         drawn = scenario(seed, index)
         if index % 2 == 0:
             # Half of the draws meet an executor without experience, half one full of it.
@@ -145,7 +146,6 @@ def run_fuzz(
         report.tally += trial.tally
         if trial.differences:
             report.findings.append(_finding(seed, index, drawn, trial, subject, shrink_seconds))
-        index += 1
         report.seconds = time.perf_counter() - started
         progress(report)
     return report

@@ -274,6 +274,7 @@ def test_bad_blocks_have_a_line_each_and_the_others_still_run(write: Write, tmp_
         (["replay", "6", "--rpc", "http://127.0.0.1:9"], "127.0.0.1:9: eth_getBlockByNumber: no a"),
         (["fuzz", "--save", __file__], "is not a folder"),
         (["fuzz", "--seconds", "0"], "--seconds"),
+        (["fuzz", "--draws", "0"], "--draws"),
         (["fuzz", "--workers", "0"], "--workers"),
         (["fuzz", "--workers", "1000000000"], "--workers"),
         (["conform", "x", "--jobs", "0"], "--jobs"),
@@ -395,12 +396,19 @@ def test_fuzz_finds_nothing_and_writes_json(tmp_path: Path) -> None:
     assert not save.exists()
 
 
+def test_fuzz_makes_as_many_draws_as_it_is_told(tmp_path: Path) -> None:
+    written = tmp_path / "result.json"
+    result = runner.invoke(app, ["fuzz", "--draws", "2", *SERIAL, "--json", str(written)])
+    assert result.exit_code == 0, result.output
+    assert json.loads(written.read_text())["draws"] == 2
+
+
 @pytest.mark.slow
 def test_what_fuzz_finds_can_be_run_again(
     wrong_executor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save = tmp_path / "differences"
-    result = runner.invoke(app, ["fuzz", "--seconds", "3", *SERIAL, "--save", str(save)])
+    result = runner.invoke(app, ["fuzz", "--draws", "1", *SERIAL, "--save", str(save)])
     assert result.exit_code == 1, result.output
     case, *_ = save.glob("block-*.json")
     assert f"DIFFERENT: {case}: " in result.stdout
