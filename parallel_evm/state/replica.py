@@ -1,13 +1,16 @@
 """A worker's copy of the state before the block, filled on demand.
 
-Whatever is missing is fetched from the coordinator through one function, many keys at a time
-where the keys are known beforehand (`prefetch`). It knows nothing of pipes.
+Whatever is missing is fetched from the coordinator through one function. What will probably be
+needed is told beforehand (`told_of`): for each answer a worker waits until the coordinator has
+ended a transaction of its own. It knows nothing of pipes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
+
+from eth.constants import EMPTY_SHA3
 
 from parallel_evm.state.base import DEFAULT_CAPACITY, CachedSource
 from parallel_evm.state.keys import Key
@@ -19,6 +22,11 @@ CODE = "code"
 
 Want = tuple[Any, ...]
 """(ACCOUNT, address), (SLOT, address, slot) or (CODE, code hash)."""
+
+Told = tuple[
+    dict[bytes, tuple[Any, ...] | None], dict[bytes, dict[int, int]], dict[bytes, bytes | None]
+]
+"""Accounts, slots by address, and bytecode by its hash: None for what the worker has already."""
 
 Fetch = Callable[[Sequence[Want]], Sequence[Any]]
 """Answers each want: an `Account` or None, an int, bytes. Raises when the state lacks the data."""
@@ -43,24 +51,46 @@ class Replica(CachedSource):
         (answer,) = self._fetch([(CODE, code_hash)])
         return bytes(answer)
 
-    def prefetch(self, keys: Iterable[Key]) -> None:
-        """Load all that ``keys`` name and is not here yet, in one exchange."""
-        wants: dict[Want, None] = {}
-        for address, field in keys:
-            if field < 0:
-                if address not in self._accounts:
-                    wants[(ACCOUNT, address)] = None
-            elif field not in self._slots.get(address, ()):
-                wants[(SLOT, address, field)] = None
-        if not wants:
-            return
-        ordered = list(wants)
-        for want, answer in zip(ordered, self._fetch(ordered), strict=True):
-            if want[0] == ACCOUNT:
-                self._accounts[want[1]] = None if answer is None else Account(*answer)
-            else:
-                self._slots.setdefault(want[1], {})[want[2]] = answer
-        self._room -= len(ordered)
+    def learn(
+        self,
+        accounts: Mapping[bytes, tuple[Any, ...] | None],
+        slots: Mapping[bytes, Mapping[int, int]],
+        codes: Mapping[bytes, bytes],
+    ) -> None:
+        """Take what somebody told without being asked (`told_of`)."""
+        for address, account in accounts.items():
+            self._accounts[address] = None if account is None else Account(*account)
+        for address, values in slots.items():
+            self._slots.setdefault(address, {}).update(values)
+            self._room -= len(values)
+        self._codes.update(codes)
+        self._room -= len(accounts) + len(codes)
+
+
+def told_of(
+    source: CachedSource, keys: Iterable[Key], new_codes: Callable[[Iterable[bytes]], Set[bytes]]
+) -> Told:
+    """What a worker is told of these keys, before it asks.
+
+    Of accounts, the bytecode too. ``new_codes``: those among these hashes whose bytecode it does
+    not have. What the state lacks is left out: a worker that needs it asks, and hears so.
+    """
+    accounts: dict[bytes, tuple[Any, ...] | None] = {}
+    slots: dict[bytes, dict[int, int]] = {}
+    found: dict[bytes, bytes] = {}
+    for address, field in keys:
+        try:
+            if field >= 0:
+                slots.setdefault(address, {})[field] = source.slot(address, field)
+            elif address not in accounts:
+                account = source.account(address)
+                accounts[address] = None if account is None else tuple(account)
+                if account is not None and account.code_hash != EMPTY_SHA3:
+                    found[account.code_hash] = source.code(account.code_hash)
+        except Exception:
+            continue
+    new = new_codes(found)
+    return accounts, slots, {name: found[name] if name in new else None for name in found}
 
 
 def answer(source: CachedSource, wants: Sequence[Want]) -> list[Any]:

@@ -19,8 +19,9 @@ from parallel_evm.errors import WorkerLost
 from parallel_evm.merkle.index import Listed
 from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.state.flat import Effects
+from parallel_evm.state.keys import BALANCE, Key
 from parallel_evm.state.recorder import Observations
-from parallel_evm.state.replica import answer
+from parallel_evm.state.replica import answer, told_of
 from parallel_evm.workers import wire
 from parallel_evm.workers.handle import WorkerHandle
 from parallel_evm.workers.interrupts import held_back
@@ -50,6 +51,8 @@ class ProcessSession:
         self.running_cpu = 0.0
         self._job = job
         self._parcel = Parcel(job)
+        self._always: frozenset[Key] = frozenset({(job.execution_context.coinbase, BALANCE)})
+        """Keys that every worker needs, whatever it runs: fees are paid to somebody."""
         self._token_of = token_of
         self._discard = discard
         self._results: dict[int, Speculation | None] = {}
@@ -222,8 +225,9 @@ class ProcessSession:
                 continue
             handle = idle[place]
             its_tasks = [tasks[index] for index in lane]
-            hints = [task.hints for task in its_tasks]
+            hints = [self._always, *(task.hints for task in its_tasks)]
             keys = handle.knows.new_to_it(self._job.source.lineage, hints)
+            told = told_of(self._job.source, keys, handle.knows.new_codes)
             hot = {i: task.hot for i, task in zip(lane, its_tasks, strict=True) if task.hot}
             silent = {i for i, task in zip(lane, its_tasks, strict=True) if not task.teaches}
             senders = [task.sender for task in its_tasks]
@@ -231,7 +235,7 @@ class ProcessSession:
             if self._wants_lanes:
                 self._lanes[handle.number] = lane
             its = self._parcel.transactions(lane)
-            what = (list(lane), its, senders, keys, apart, hot, silent, self._wants_lanes)
+            what = (list(lane), its, senders, told, apart, hot, silent, self._wants_lanes)
             if not self._ask(handle, (wire.RUN, *what), block):
                 self._give_up(handle.number)
             block = None  # one worker is enough for that

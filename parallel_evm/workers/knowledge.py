@@ -1,14 +1,14 @@
 """What one worker process already knows, so that it is told nothing twice.
 
-Responsible for: counting along which rules and which states it holds, and what it was told to look
-at. Whatever is forgotten over there is forgotten here in the same moment.
-Talks to: nobody; the limits are the worker's own (`worker.RULES`, `worker.REPLICAS`).
+Responsible for: counting along which rules, states and bytecode it holds, and what it was told of
+them. Whatever is forgotten over there is forgotten here in the same moment.
+Talks to: nobody; the limits are the worker's own (`worker.RULES`, `REPLICAS` and `CODES`).
 Never: sends anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from parallel_evm.merkle.source import TrieSource
@@ -28,7 +28,9 @@ class Knowledge:
         self._versions: dict[bytes, int] = {}
         """Version of each lineage that its replica holds, the one used last at the end."""
         self._hinted: dict[bytes, set[Key]] = {}
-        """Keys of each lineage that it was told to look at."""
+        """Keys of each lineage that it was told the values of."""
+        self._codes: set[bytes] = set()
+        """Hashes of bytecode that it was given, of whatever state."""
 
     def has_rules(self, token: int) -> bool:
         return token in self._rules
@@ -62,11 +64,21 @@ class Knowledge:
         hinted |= new
         return list(new)
 
+    def new_codes(self, hashes: Iterable[bytes]) -> Set[bytes]:
+        """Those of ``hashes`` whose bytecode it has not been given before. From now on it has; one
+        that lost it asks."""
+        new = set(hashes) - self._codes
+        if len(self._codes) + len(new) > worker.CODES:
+            self._codes.clear()
+        self._codes |= new
+        return new
+
     def forget_all(self) -> None:
         """Nobody can say what it knows: next time it gets everything."""
         self._rules.clear()
         self._versions.clear()
         self._hinted.clear()
+        self._codes.clear()
 
     def _forget(self, lineage: bytes) -> None:
         self._versions.pop(lineage, None)

@@ -56,7 +56,7 @@ class Task:
     sender: bytes | None
     """None where nobody recovered it: whoever runs the transaction does."""
     hints: frozenset[Key]
-    """Keys that are probably needed: where state has to be fetched they are fetched together."""
+    """Keys that are probably needed: who has no state is told what they hold."""
     teaches: bool = True
     """Is the speculation to say what was hashed? Forecasts learn from that."""
     hot: HotSlots | None = None

@@ -37,9 +37,9 @@ SENDERS: Final = 2
 """(SENDERS, transactions as encoded, None for those that are not to be looked at, and all of the
 block as encoded, if they are to be listed afterwards, or None)"""
 RUN: Final = 3
-"""(RUN, indices, transactions, senders, hints, whether each runs by itself, hot slots by index,
-indices of those that need not say what was hashed, whether to sum the lane up, what to list
-afterwards or None)"""
+"""(RUN, indices, transactions, senders, what it is told of the state, whether each runs by itself,
+hot slots by index, indices of those that need not say what was hashed, whether to sum the lane up,
+what to list afterwards or None)"""
 ANSWER: Final = 4
 """(ANSWER, answers) or (ANSWER, None) when the state lacks the data"""
 CANCEL: Final = 5

@@ -29,7 +29,7 @@ from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.lane import Lane
-from parallel_evm.state.replica import Replica, Want
+from parallel_evm.state.replica import Replica, Told, Want
 from parallel_evm.state.source import Account
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
@@ -45,6 +45,8 @@ SENDERS_AT_ONCE = 16
 """So many are sent together: who waits for them has to do with the first ones already."""
 REPLICAS = 4
 """Chains whose state a worker remembers at the same time. The coordinator counts along."""
+CODES = 4096
+"""Contracts whose bytecode it is not given again for another state. The same."""
 RULES = 64
 """VM classes that a worker remembers, oldest forgotten first. The same."""
 OUT_OF_STEP = 70
@@ -86,6 +88,8 @@ class Worker:
         """Where this worker's translations are kept."""
         self._replicas: OrderedDict[bytes, Replica] = OrderedDict()
         self._replica: Replica
+        self._codes: dict[bytes, bytes] = {}
+        """Bytecode that it was given, of whatever state, by its hash."""
         self._speculator: Speculator | None = None
         self._lane: Lane
         self._block: tuple[int, Any, Effects]
@@ -219,7 +223,7 @@ class Worker:
         indices: Sequence[int],
         transactions: bytes,
         senders: Sequence[bytes | None],
-        hints: Sequence[Any],
+        told: Told,
         apart: bool,
         hot: Mapping[int, HotSlots],
         silent: Container[int],
@@ -234,8 +238,7 @@ class Worker:
         patience = FIRST_FLUSH_SECONDS
         if reason is None:
             try:
-                with contextlib.suppress(Unanswered):  # hints may name what no database has
-                    self._replica.prefetch(hints)
+                self._learn(*told)
                 if self._speculator is None or apart:
                     self._speculator = self._new_speculator()
                 its = pickle.loads(transactions)
@@ -268,6 +271,15 @@ class Worker:
         now = time.process_time()
         self._send((wire.DONE, reason, now - self._cpu, now - started, total))
         self._list(block)
+
+    def _learn(self, accounts: Any, slots: Any, codes: Mapping[bytes, bytes | None]) -> None:
+        """What is told of the state: bytecode that it got for another one is not sent again."""
+        given = {name: code for name, code in codes.items() if code is not None}
+        if len(self._codes) + len(given) > CODES:
+            self._codes.clear()
+        self._codes |= given
+        held = {name: self._codes[name] for name in codes if name in self._codes}
+        self._replica.learn(accounts, slots, held)
 
     def _new_speculator(self) -> Speculator:
         """On a new lane: the state before the block's first transaction."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from parallel_evm.state.base import CachedSource, Changes
 from parallel_evm.state.keys import BALANCE, NO_WIPE
-from parallel_evm.state.replica import ACCOUNT, CODE, SLOT, Replica, Want, answer
+from parallel_evm.state.replica import ACCOUNT, CODE, SLOT, Replica, Want, answer, told_of
 from parallel_evm.state.source import Account
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
@@ -27,7 +27,8 @@ from tests.strategies import (
     state_of,
 )
 
-X, Y = b"\x01" * 20, b"\x02" * 20
+X, Y, Z = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
+HASH = b"hash".rjust(32)
 
 
 class Ledger(CachedSource):
@@ -35,7 +36,10 @@ class Ledger(CachedSource):
 
     def __init__(self, capacity: int = 1_000) -> None:
         super().__init__(capacity)
-        self.accounts: dict[bytes, Account] = {X: Account(1, 10, EMPTY_SHA3)}
+        self.accounts: dict[bytes, Account] = {
+            X: Account(1, 10, EMPTY_SHA3),
+            Z: Account(1, 0, HASH),
+        }
         self.slots: dict[tuple[bytes, int], int] = {(X, 0): 5}
         self.loaded: list[Any] = []
 
@@ -112,29 +116,37 @@ def test_it_is_dropped_when_it_outgrows_its_bound() -> None:
 
 
 @drawn(50)
-@given(st.lists(st.tuples(st.sampled_from([X, Y]), st.integers(0, 3)), max_size=20))
+@given(st.lists(st.tuples(st.sampled_from([X, Y, Z]), st.integers(BALANCE, 3)), max_size=20))
 def test_a_replica_answers_as_the_coordinator_would(keys: list[tuple[bytes, int]]) -> None:
+    """What it was told of, and what it has to ask for."""
     ledger = Ledger()
-    asked: list[Sequence[Want]] = []
+    asked: list[Want] = []
 
     def fetch(wants: Sequence[Want]) -> Sequence[Any]:
-        asked.append(wants)
+        asked.extend(wants)
         return answer(ledger, wants)
 
     replica = Replica(fetch)
-    replica.prefetch([*keys, *((address, BALANCE) for address, _ in keys)])
-    assert len(asked) == bool(keys)  # one exchange
-    for address, slot in keys:
-        assert replica.slot(address, slot) == ledger.slot(address, slot)
+    accounts, slots, codes = told_of(ledger, keys, set)
+    replica.learn(accounts, slots, {name: code for name, code in codes.items() if code})
+    told_addresses = {address for address, field in keys if field < 0}
+    for address, field in keys:
+        if field < 0:
+            assert replica.account(address) == ledger.account(address)
+            assert address != Z or replica.code(HASH) == ledger.code(HASH)
+        else:
+            assert replica.slot(address, field) == ledger.slot(address, field)
+    assert asked == []
+    for address in (X, Y, Z):
         assert replica.account(address) == ledger.account(address)
-    replica.prefetch(keys)
-    assert len(asked) == bool(keys)
-    assert replica.code(b"hash") == b"code of hash"
-    assert replica.account(b"\x03" * 20) is None
-    assert {want[0] for wants in asked for want in wants} <= {ACCOUNT, SLOT, CODE}
+        assert address != Z or replica.code(HASH) == ledger.code(HASH)
+    assert {want[0] for want in asked} <= {ACCOUNT, CODE}
+    assert [want[1] for want in asked if want[0] == ACCOUNT] == [
+        address for address in (X, Y, Z) if address not in told_addresses
+    ]
 
 
-def test_a_replica_loads_by_itself_what_nobody_prefetched() -> None:
+def test_a_replica_loads_by_itself_what_nobody_told_it() -> None:
     ledger = Ledger()
     asked: list[Sequence[Want]] = []
 
@@ -147,8 +159,46 @@ def test_a_replica_loads_by_itself_what_nobody_prefetched() -> None:
         assert (replica.slot(X, 0), replica.slot(Y, 0)) == (5, 0)
         assert (replica.balance(X), replica.exists(Y)) == (10, False)
     assert [want for (want,) in asked] == [(SLOT, X, 0), (SLOT, Y, 0), (ACCOUNT, X), (ACCOUNT, Y)]
-    replica.prefetch([(X, 0), (X, 1), (Y, BALANCE), (Y, 0)])
-    assert asked[4:] == [[(SLOT, X, 1)]]
+
+
+def test_bytecode_is_not_told_twice() -> None:
+    told: list[set[bytes]] = []
+
+    def new_codes(hashes: Iterable[bytes]) -> set[bytes]:
+        told.append(set(hashes))
+        return set()
+
+    ledger = Ledger()
+    assert told_of(ledger, [(Z, BALANCE), (X, BALANCE)], new_codes)[2] == {HASH: None}
+    assert told == [{HASH}]
+
+
+def test_what_the_state_lacks_is_not_told() -> None:
+    """Of one key no other, and no bytecode that somebody may have from elsewhere."""
+
+    class Partial(Ledger):
+        def load_code(self, code_hash: bytes) -> bytes:
+            raise KeyError(code_hash)
+
+        def load_slot(self, address: bytes, slot: int) -> int:
+            if slot == 1:
+                raise KeyError(slot)
+            return super().load_slot(address, slot)
+
+    accounts, slots, codes = told_of(
+        Partial(), [(X, 0), (Z, BALANCE), (X, 1), (X, 2), (Y, BALANCE)], set
+    )
+    assert accounts == {Z: (1, 0, HASH), Y: None}
+    assert slots == {X: {0: 5, 2: 0}}
+    assert codes == {}
+
+
+def test_what_is_told_counts_towards_a_replicas_bound() -> None:
+    replica = Replica(lambda wants: [7] * len(wants), capacity=3)
+    replica.learn({X: None}, {X: {0: 5, 1: 6}}, {HASH: b"code"})
+    assert replica.slot(X, 0) == 5
+    replica.advance(Changes())
+    assert replica.slot(X, 0) == 7
 
 
 @pytest.mark.parametrize("backend", ["serial", "thread", "process"])

@@ -76,6 +76,22 @@ def test_hints_are_counted_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> Non
     assert subject.new_to_it(A, [frozenset(KEYS[3:6])]) == []
 
 
+def test_bytecode_is_given_once_whatever_the_state() -> None:
+    subject = Knowledge()
+    assert subject.new_codes([b"one", b"two", b"one"]) == {b"one", b"two"}
+    told(subject, 0, Source(B))
+    assert subject.new_codes([b"two", b"three"]) == {b"three"}
+    assert subject.new_codes([]) == set()
+
+
+def test_bytecode_is_counted_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "CODES", 2)
+    subject = Knowledge()
+    subject.new_codes([b"one", b"two"])
+    assert subject.new_codes([b"two", b"three"]) == {b"three"}
+    assert subject.new_codes([b"one", b"three"]) == {b"one"}
+
+
 def test_the_oldest_rules_are_forgotten_first_used_or_not() -> None:
     subject = Knowledge()
     for token in range(worker.RULES):
@@ -106,7 +122,9 @@ def test_all_at_once() -> None:
     source: Any = Source(since={0: []})
     told(subject, 0, source)
     subject.new_to_it(A, [frozenset(KEYS)])
+    subject.new_codes([b"one"])
     subject.forget_all()
     assert not subject.has_rules(0)
+    assert subject.new_codes([b"one"]) == {b"one"}
     assert set(subject.new_to_it(A, [frozenset(KEYS)])) == set(KEYS)
     assert subject.missed(source) is None

@@ -9,6 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth.db.atomic import AtomicDB
+from eth.db.backends.memory import MemoryDB
+from eth.vm.interrupt import MissingBytecode
+from eth_utils import ValidationError, keccak
 
 from parallel_evm import BlockReport, close
 from parallel_evm.state.base import CachedSource, Changes
@@ -16,10 +20,26 @@ from parallel_evm.state.replica import ACCOUNT, Replica
 from parallel_evm.workers import wire, worker
 from parallel_evm.workers.worker import Worker
 from parallel_evm.workloads.forks import fork
-from tests.strategies import CONTRACTS, Act, Laid, Pen, mine, open_chain, parallel, state_of
+from tests.strategies import (
+    CONTRACTS,
+    Act,
+    Laid,
+    Pen,
+    account,
+    assemble,
+    cold,
+    mine,
+    open_chain,
+    parallel,
+    state_of,
+)
 from tests.workers.test_wire import SPECULATION
 
 RULES = fork("shanghai")
+NOTHING: Any = ({}, {}, {})
+"""Of the state."""
+COUNTER = b"\x0c" * 20
+COUNTING = assemble(1, 0, "SLOAD", "ADD", 0, "SSTORE")
 
 
 class Pipe:
@@ -87,6 +107,62 @@ def test_a_replica_that_could_not_move_on_is_not_used_again(
     assert {t.worker for t in reports[-1].transactions} == {0, 1}
 
 
+def test_bytecode_of_another_chain_is_not_run_where_this_one_lacks_it(fresh_workers: None) -> None:
+    """A worker keeps it by its hash; what a database lacks is an error all the same."""
+    stock = open_chain(
+        RULES.chain_class, {**state_of("shanghai"), COUNTER: account(0, 1, COUNTING, {0: 6})}
+    )
+    whole = stock.chaindb.db.wrapped_db.kv_store
+    partial = {key: value for key, value in whole.items() if key != keccak(COUNTING)}
+    reports: list[BlockReport] = []
+    chain_class = parallel(RULES.chain_class, reports, backend="process")
+    pen = Pen(RULES, stock)
+    transactions = [pen.sign(Act(sender, COUNTER)) for sender in range(4)]
+    for _ in range(3):
+        stock, ours = (
+            made(AtomicDB(MemoryDB(dict(whole)))) for made in (RULES.chain_class, chain_class)
+        )
+        assert mine(ours, transactions) == mine(stock, transactions)
+    assert None not in {each.worker for each in reports[-1].transactions}
+    stock, ours = (
+        made(AtomicDB(MemoryDB(dict(partial)))) for made in (RULES.chain_class, chain_class)
+    )
+    with pytest.raises(ValidationError) as expected:  # from looking for a checkpoint, after
+        stock.mine_all(cold(stock, transactions))
+    missing: Any = expected.value.__context__
+    with pytest.raises(MissingBytecode) as found:
+        ours.mine_all(cold(ours, transactions))
+    assert found.value.args == missing.args
+
+
+def test_bytecode_that_it_was_given_serves_another_chain() -> None:
+    subject = Worker(Pipe())  # type: ignore[arg-type]
+    for given in (COUNTING, None):
+        subject._replica = Replica(lambda wants: [])  # nobody answers
+        subject._learn({COUNTER: (1, 0, keccak(COUNTING))}, {}, {keccak(COUNTING): given})
+        assert subject._replica.code(subject._replica.code_hash(COUNTER)) == COUNTING
+
+
+def test_no_more_bytecode_is_kept_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was dropped is asked for."""
+    monkeypatch.setattr(worker, "CODES", 2)
+    subject = Worker(Pipe())  # type: ignore[arg-type]
+    asked: list[Any] = []
+
+    def fetch(wants: Sequence[Any]) -> list[bytes]:
+        asked.extend(wants)
+        return [b"fetched"] * len(wants)
+
+    subject._replica = Replica(fetch)
+    subject._learn({}, {}, {b"one": b"1", b"two": b"2"})
+    subject._learn({}, {}, {b"three": b"3"})
+    subject._replica = Replica(fetch)
+    subject._learn({}, {}, {b"one": None, b"three": None})
+    assert subject._replica.code(b"three") == b"3"
+    assert asked == []
+    assert subject._replica.code(b"one") == b"fetched"
+
+
 def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lane may hold what a transaction wrote whose speculation was never delivered."""
 
@@ -101,8 +177,8 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
     subject._replica = Replica(lambda wants: [])
     transaction = pickle.dumps([None])
     monkeypatch.setattr(subject, "_new_speculator", Failing)
-    subject._run([0], transaction, [None], [], True, {}, (), False, None)
-    subject._run([1], transaction, [None], [], False, {}, (), True, None)
+    subject._run([0], transaction, [None], NOTHING, True, {}, (), False, None)
+    subject._run([1], transaction, [None], NOTHING, False, {}, (), True, None)
     assert [message[0] for message in conn.heard] == [wire.DONE, wire.DONE]
     assert used[0] is not used[1]
     assert conn.heard[1][-1] is None  # no sum of such a lane
