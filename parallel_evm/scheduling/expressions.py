@@ -65,18 +65,39 @@ class Call:
     callee: bytes
     arguments: tuple[bytes, ...]
     """Calldata after the selector; the last word is padded with zeros, as the EVM reads it."""
-    addresses: tuple[bytes | None, ...]
-    """The arguments that look like addresses; None in the place of others."""
-    subjects: tuple[bytes, ...]
-    """Those of them that are neither caller nor callee, each once, in order; a bounded number."""
     digests: dict[bytes, bytes]
     """Hashes already computed, shared by many calls."""
     holds: Holds
     """What slots hold when it is this call's turn, as far as that is known."""
+    _subjects: tuple[bytes, ...] | None = None
+
+    @property
+    def subjects(self) -> tuple[bytes, ...]:
+        """The arguments that look like addresses and are neither caller nor callee, each once, in
+        order; a bounded number. Found when somebody asks: most calls are of functions that go by
+        none."""
+        found = self._subjects
+        if found is None:
+            # `is_address` for each word would take twice as long.
+            others = {
+                word: None
+                for word in self.arguments
+                if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX
+            }
+            others.pop(self.caller, None)
+            others.pop(self.callee, None)
+            found = self._subjects = tuple(islice(others, _MAX_SUBJECTS))
+        return found
 
     def holding(self, holds: Holds) -> Call:
         """The same call, where slots hold something else."""
         return replace(self, holds=holds)
+
+
+def is_address(word: bytes) -> bool:
+    """Does it look like one? Numbers below 2**96 are amounts, times and positions far more often
+    than addresses."""
+    return word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX
 
 
 def _nobody_knows(key: Key) -> int | None:
@@ -95,21 +116,11 @@ def call_of(
     words = [data[start : start + 32] for start in range(_SELECTOR, end, 32)]
     if words and len(words[-1]) < 32:
         words[-1] = words[-1].ljust(32, b"\0")
-    caller, callee = sender.rjust(32, b"\0"), to.rjust(32, b"\0")
-    # Numbers below 2**96 are amounts, times and positions far more often than addresses.
-    addresses = [
-        word if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX else None for word in words
-    ]
-    subjects = {
-        word: None for word in addresses if word is not None and word != caller and word != callee
-    }
     return Call(
         to + data[:_SELECTOR],
-        caller,
-        callee,
+        sender.rjust(32, b"\0"),
+        to.rjust(32, b"\0"),
         tuple(words),
-        tuple(addresses),
-        tuple(islice(subjects, _MAX_SUBJECTS)),
         digests,
         holds,
     )
@@ -192,13 +203,19 @@ class Argument(Word):
 
     def reader(self) -> Reader:
         index = self.index
-        words_of = attrgetter("addresses" if self.address else "arguments")
 
         def read(call: Call) -> bytes | None:
-            words: tuple[bytes | None, ...] = words_of(call)
+            words = call.arguments
             return words[index] if index < len(words) else None
 
-        return read
+        def read_address(call: Call) -> bytes | None:
+            words = call.arguments
+            if index >= len(words):
+                return None
+            word = words[index]
+            return word if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX else None
+
+        return read_address if self.address else read
 
     @property
     def numbered(self) -> bool:
@@ -576,7 +593,7 @@ class Explainer:
             return Caller()
         if word in self._arguments:
             index = self._arguments[word]
-            return Argument(index, self._call.addresses[index] is not None)
+            return Argument(index, is_address(word))
         if word == self._call.callee:
             return Callee()
         return self._stored(int.from_bytes(word, "big")) or Constant(word)

@@ -56,9 +56,10 @@ class _Nowhere(AccountSource):
         return 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forecast:
-    """What one transaction is expected to touch."""
+    """What one transaction is expected to touch. Nobody changes it; to make one that is frozen
+    takes several times as long, and each transaction has one."""
 
     index: int
     reads: frozenset[Key]
@@ -164,12 +165,12 @@ class Forecaster:
                 writes.extend((to + word, CODE) for word in words)
             return Forecast(
                 index,
-                reads=expected.reads(reads),
-                writes=expected.writes(writes),
-                gas=GAS_TX + template.gas,
-                puzzle=call.function + b"".join(sorted(words)) if words else None,
-                call=call,
-                teaches=teaches,
+                expected.reads(reads),
+                expected.writes(writes),
+                GAS_TX + template.gas,
+                call.function + b"".join(sorted(words)) if words else None,
+                call,
+                teaches,
             )
         gas = GAS_TX
         if not to:
@@ -364,12 +365,12 @@ def _said(transaction: Any) -> _Said | None:
         if not (isinstance(to, bytes) and isinstance(data, bytes)):
             return None
         return _Said(
-            to=to,
-            data=data,
-            gas=max(0, int(fields.gas)),
-            nonce=max(0, int(fields.nonce)),
-            declared=_declared(fields.access_list),
-            authorities=_authorities(transaction, fields),
+            to,
+            data,
+            max(0, int(fields.gas)),
+            max(0, int(fields.nonce)),
+            _declared(fields.access_list),
+            _authorities(transaction, fields),
         )
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return None  # malformed: py-evm will say how

@@ -40,6 +40,9 @@ _SAMPLE: Final = 8
 """After so many calls without any surprise, one in some is looked at. A surprise takes away half of
 what is known: a function that is good for one now and then is not looked at more closely."""
 _WELL_KNOWN: Final = 4 * _KNOWN
+_RARE_SAMPLE: Final = 64
+"""Of a function that has long had none, one in many: what a call touches is not free to look at.
+Calls that had to run again teach all the same."""
 
 
 @dataclass(slots=True, eq=False)
@@ -240,7 +243,10 @@ class Template:
     def is_curious(self) -> bool:
         """Is this call worth learning from? Of a function that is known, one in some is enough."""
         self._asked += 1
-        return self._right < _KNOWN or self._asked % _SAMPLE == 0
+        if self._right < _KNOWN:
+            return True
+        sample = _SAMPLE if self._right < _WELL_KNOWN else _RARE_SAMPLE
+        return self._asked % sample == 0
 
     def expect(self, call: Call) -> Expected:
         """What ``call`` will read and change."""
@@ -249,8 +255,9 @@ class Template:
         read: list[Key] = []
         written: list[Key] = []
         keys: dict[_Entry, Key | None] = {}
-        counted = [key for expectation in expected for key in expectation.counted]
+        counted: list[Key] = []
         for expectation in expected:
+            counted += expectation.counted
             for entry in expectation.varying:
                 key = keys[entry] = entry.access.key(call)
                 if key is not None:
@@ -380,10 +387,12 @@ class Template:
     def _matching(self, call: Call) -> list[_Bundle]:
         """The bundles whose context ``call`` has, the common one first."""
         found = [self._common]
-        if self._anchored:
-            subjects = frozenset(call.subjects)
-            for word in call.subjects:
-                for bundle in self._anchored.get(word, ()):
+        anchored = self._anchored
+        if anchored:
+            words = call.subjects
+            subjects = frozenset(words)
+            for word in words:
+                for bundle in anchored.get(word, ()):
                     if bundle.context <= subjects:
                         found.append(bundle)
         return found

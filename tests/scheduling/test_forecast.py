@@ -609,6 +609,34 @@ def test_what_an_earlier_transaction_of_the_block_has_made_is_no_surprise() -> N
     )
 
 
+def test_the_better_a_function_is_known_the_less_of_its_calls_are_looked_at() -> None:
+    """And again more of them after a surprise."""
+    forecaster = Forecaster()
+
+    def teaching(calls: int, *read: int, conflicted: bool = False) -> int:
+        """How many of so many calls teach that read these slots."""
+        taught = 0
+        for _ in range(calls):
+            transaction = call(0, TOKEN, TRANSFER, BOB)
+            taught += forecaster.forecast(0, transaction, ALICE).teaches
+            found = touched(reads={(TOKEN, slot) for slot in read})
+            forecaster.learn(transaction, ALICE, found, conflicted)
+        return taught
+
+    assert teaching(32, 1) == 32
+    while teaching(8, 1) > 1:  # the first call was a surprise
+        pass
+    assert [teaching(8, 1) for _ in range(90)] == [1] * 90
+    teaching(8 * 8, 1)
+    assert [teaching(64, 1) for _ in range(4)] == [1] * 4
+    assert teaching(1, 1, 2, conflicted=True) <= 1
+    assert sum(teaching(8, 1, 2) for _ in range(8)) == 8
+    assert slots(forecaster.forecast(0, call(0, TOKEN, TRANSFER, BOB), ALICE).reads) == {
+        (TOKEN, 1),
+        (TOKEN, 2),
+    }
+
+
 def test_what_the_database_lacks_is_not_expected() -> None:
     class Torn(Holding):
         def slot(self, address: bytes, slot: int) -> int:
