@@ -61,7 +61,7 @@ class Everywhere(dict[Any, bool]):
 class Bold:
     """Tries every slot of every transaction, learns nothing, and orders nobody."""
 
-    def plan(self, forecasts: Sequence[Any], lanes: Any, holds: Any) -> HotPlan:
+    def plan(self, forecasts: Sequence[Any], *others: Any) -> HotPlan:
         return HotPlan({forecast.index: Everywhere(forecast.index) for forecast in forecasts})
 
     def learn(self, *arguments: Any) -> None:

@@ -716,9 +716,9 @@ def test_a_plan_that_asks_for_what_the_database_lacks_costs_nothing() -> None:
     answers: list[int | None] = []
 
     class Asking(HotSlotBook):
-        def plan(self, forecasts: Any, lanes: Any, holds: Any) -> HotPlan:
+        def plan(self, forecasts: Any, chains: Any, lanes: Any, holds: Any) -> HotPlan:
             answers.append(holds((b"\xd1" * 20, 0)))
-            return super().plan(forecasts, lanes, holds)
+            return super().plan(forecasts, chains, lanes, holds)
 
     reports: list[BlockReport] = []
     chain_class = parallel(SHANGHAI.chain_class, reports)

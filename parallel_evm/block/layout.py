@@ -79,7 +79,7 @@ class Planner:
         lanes = plan(forecasts, workers, chains)
         hot, costs, mine = HotPlan(), None, frozenset[int]()
         if block.scheduling.hot_slots is not None:
-            hot = block.scheduling.hot_slots.plan(forecasts, lanes, self._held_before)
+            hot = block.scheduling.hot_slots.plan(forecasts, chains, lanes, self._held_before)
         if hot.free:
             chains = self._chains(forecasts, hot.free)
         hopes = self._may_hope(forecasts, hot)

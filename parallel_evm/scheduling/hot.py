@@ -18,6 +18,7 @@ from typing import Final
 
 from parallel_evm.scheduling.expressions import Access, Call, Explainer
 from parallel_evm.scheduling.forecast import Forecast
+from parallel_evm.scheduling.lanes import Chains
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.keys import Key
@@ -26,6 +27,8 @@ _TRIES: Final = 4
 """So many transactions of a block try an access of which nothing is known."""
 _EVEN: Final = 1.2
 """By so much the longest lane may exceed the average: what is gained beyond that costs as much."""
+_SHORT: Final = 0.5
+"""A chain shorter than this part of an even lane finds room somewhere, ordered as it is."""
 _EXCEPTIONS: Final = 8
 """One in so many may need a slot's value: it will run again, and the others keep their freedom."""
 _MAX_TRUST: Final = 4 * _EXCEPTIONS
@@ -101,6 +104,19 @@ class _Function:
         return reputation
 
 
+def _long(
+    forecasts: Sequence[Forecast], chains: Chains, lanes: Sequence[Sequence[int]]
+) -> list[int]:
+    """Positions of the transactions whose order makes a lane long."""
+    enough = _SHORT * sum(forecast.gas for forecast in forecasts) / len(lanes)
+    return [
+        position
+        for chain in chains
+        if len(chain) > 1 and sum(forecasts[position].gas for position in chain) > enough
+        for position in chain
+    ]
+
+
 def _are_even(forecasts: Sequence[Forecast], lanes: Sequence[Sequence[int]]) -> bool:
     gas = {forecast.index: forecast.gas for forecast in forecasts}
     longest = max(sum(gas[index] for index in lane) for lane in lanes)
@@ -120,10 +136,12 @@ class HotSlotBook:
     def plan(
         self,
         forecasts: Sequence[Forecast],
+        chains: Chains,
         lanes: Sequence[Sequence[int]],
         holds: Callable[[Key], int | None],
     ) -> HotPlan:
-        """``lanes``: as they are if nothing is free; while they are even, nothing need be.
+        """``chains``, ``lanes``: as they are if nothing is free. While lanes are even, nothing need
+        be; and nothing that orders only few.
 
         ``holds``: a slot before the block; None where that is not known.
         """
@@ -131,7 +149,8 @@ class HotSlotBook:
         if _are_even(forecasts, lanes):
             return HotPlan()
         users: dict[Key, list[int]] = {}
-        for position, forecast in enumerate(forecasts):
+        for position in sorted(_long(forecasts, chains, lanes)):
+            forecast = forecasts[position]
             for key in forecast.reads & forecast.writes:
                 if key[1] >= 0:
                     users.setdefault(key, []).append(position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from parallel_evm.hashing import keccak
@@ -35,6 +35,11 @@ def forecast_of(index: int, key: Key, data: bytes) -> Forecast:
     return Forecast(index, frozenset([key]), frozenset([key]), 50_000, call=call)
 
 
+def planned(book: HotSlotBook, forecasts: Sequence[Forecast], before: int = 7) -> HotPlan:
+    """For two lanes; every slot holds the same ``before`` the block."""
+    return book.plan(forecasts, chains_of(forecasts), plan(forecasts, 2), lambda key: before)
+
+
 class Market:
     """Payments to shops: forecasts of them, and what became of them."""
 
@@ -49,8 +54,7 @@ class Market:
         ]
 
     def plan(self, before: int = 7) -> HotPlan:
-        forecasts = self.forecasts()
-        return self.book.plan(forecasts, plan(forecasts, 2), lambda key: before)
+        return planned(self.book, self.forecasts(), before)
 
     def end(
         self,
@@ -198,7 +202,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
             Forecast(8 + number, frozenset([key]), frozenset(), 50_000) for number in range(readers)
         ]
         forecasts = [*market.forecasts(), *reading]
-        hot = market.book.plan(forecasts, plan(forecasts, 2), lambda key: 7)
+        hot = planned(market.book, forecasts)
         assert (key in hot.free) == is_free
         assert all(index < 8 for index in hot.tried)
 
@@ -206,8 +210,7 @@ def test_many_who_only_read_keep_a_slot_in_order() -> None:
 def test_balances_of_ether_are_not_slots() -> None:
     key = (TOKEN, BALANCE)
     forecasts = [Forecast(index, frozenset([key]), frozenset([key]), 1) for index in range(4)]
-    lanes = [[0, 1, 2, 3], []]
-    assert HotSlotBook().plan(forecasts, lanes, lambda key: 0) == HotPlan()
+    assert planned(HotSlotBook(), forecasts) == HotPlan()
 
 
 def test_while_lanes_are_even_nothing_is_hot() -> None:
@@ -217,13 +220,22 @@ def test_while_lanes_are_even_nothing_is_hot() -> None:
     assert market.plan().tried
 
 
+def test_what_orders_only_few_is_not_tried_for_the_sake_of_a_long_one() -> None:
+    """That one takes its time, whatever else is free meanwhile."""
+    market = Market([SHOPS[0]] * 4)
+    for others, is_tried in ((500_000, False), (150_000, True)):
+        long = Forecast(4, frozenset(), frozenset([(SENDERS[4], BALANCE)]), 200_000 + others)
+        forecasts = [*market.forecasts(), long]
+        assert bool(planned(market.book, forecasts).tried) == is_tried
+
+
 def test_memory_is_bounded() -> None:
     book = HotSlotBook()
     for number in range(5000):
         key = (TOKEN, 2**200 + number)
         selector = (number // 3).to_bytes(4, "big")
         forecasts = [forecast_of(index, key, selector) for index in range(2)]
-        hot = book.plan(forecasts, plan(forecasts, 2), lambda key: 7)
+        hot = planned(book, forecasts)
         observed = Observations(ranges={TOKEN: {key[1]: (0, 5)}})
         speculation = Speculation(0, observed, Effects(), outcome(False), 0.0)
         book.learn(hot.tried[0], speculation, [])
