@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from operator import attrgetter
@@ -69,7 +69,7 @@ class Call:
     """Hashes already computed, shared by many calls."""
     holds: Holds
     """What slots hold when it is this call's turn, as far as that is known."""
-    _subjects: tuple[bytes, ...] | None = None
+    _subjects: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def subjects(self) -> tuple[bytes, ...]:

@@ -45,7 +45,7 @@ SENDERS_AT_ONCE = 16
 """So many are sent together: who waits for them has to do with the first ones already."""
 REPLICAS = 4
 """Chains whose state a worker remembers at the same time. The coordinator counts along."""
-CODES = 4096
+CODES = 1024
 """Contracts whose bytecode it is not given again for another state. The same."""
 RULES = 64
 """VM classes that a worker remembers, oldest forgotten first. The same."""
