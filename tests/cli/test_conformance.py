@@ -408,7 +408,7 @@ def test_what_fuzz_finds_can_be_run_again(
     wrong_executor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     save = tmp_path / "differences"
-    result = runner.invoke(app, ["fuzz", "--draws", "1", *SERIAL, "--save", str(save)])
+    result = runner.invoke(app, ["fuzz", "--draws", "2", *SERIAL, "--save", str(save)])
     assert result.exit_code == 1, result.output
     case, *_ = save.glob("block-*.json")
     assert f"DIFFERENT: {case}: " in result.stdout
