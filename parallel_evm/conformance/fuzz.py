@@ -120,12 +120,11 @@ def run_fuzz(
     seed: int = 0,
     progress: Callable[[FuzzReport], None] = lambda report: None,
     max_findings: int = 10,
-    shrink_seconds: float = 60.0,
 ) -> FuzzReport:
     """Fuzz with the seed's draws, for so many seconds of wall time and so many draws at most.
 
     `progress` sees the growing report after every draw. Stops early after `max_findings`, each of
-    which is cut down for up to `shrink_seconds`.
+    which is cut down for up to a minute.
     """
     started = time.perf_counter()
     report = FuzzReport(subject.name, seed)
@@ -145,7 +144,7 @@ def run_fuzz(
         report.forks[drawn.setting.fork] += 1
         report.tally += trial.tally
         if trial.differences:
-            report.findings.append(_finding(seed, index, drawn, trial, subject, shrink_seconds))
+            report.findings.append(_finding(seed, index, drawn, trial, subject))
         report.seconds = time.perf_counter() - started
         progress(report)
     return report
@@ -173,9 +172,7 @@ def _is_chain(index: int) -> bool:
     return index % CHAIN_EVERY == CHAIN_EVERY - 1
 
 
-def _finding(
-    seed: int, index: int, drawn: Scenario, trial: Trial, subject: Subject, shrink_seconds: float
-) -> Finding:
+def _finding(seed: int, index: int, drawn: Scenario, trial: Trial, subject: Subject) -> Finding:
     chain = _is_chain(index)
     try_out = try_chain if chain else try_block
 
@@ -186,7 +183,7 @@ def _finding(
     subject.close()
     # What does not show again takes the draws before this one, or luck: nothing to cut down.
     if differences(drawn):
-        smallest = shrunk(drawn, lambda candidate: bool(differences(candidate)), shrink_seconds)
+        smallest = shrunk(drawn, lambda candidate: bool(differences(candidate)))
         subject.close()
         again = differences(smallest)
         if again:

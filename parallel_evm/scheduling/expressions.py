@@ -38,7 +38,10 @@ _MAX_INDIRECTIONS: Final = 4
 
 _NO_ADDRESS: Final = bytes(12)
 _NEGATIVE: Final = b"\xff" * 12
-_NO_PREFIX: Final = bytes(8)
+_LEAST_ADDRESS: Final = (1 << 96).to_bytes(32, "big")
+_NO_MORE_ADDRESS: Final = (1 << 160).to_bytes(32, "big")
+"""Between them a word looks like an address. Smaller numbers are amounts, times and positions far
+more often."""
 _SMALL: Final = bytes(28)
 _WORD_BITS: Final = 256
 _ALL_BITS: Final = (1 << _WORD_BITS) - 1
@@ -78,11 +81,8 @@ class Call:
         none."""
         found = self._subjects
         if found is None:
-            # `is_address` for each word would take twice as long.
             others = {
-                word: None
-                for word in self.arguments
-                if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX
+                word: None for word in self.arguments if _LEAST_ADDRESS <= word < _NO_MORE_ADDRESS
             }
             others.pop(self.caller, None)
             others.pop(self.callee, None)
@@ -92,12 +92,6 @@ class Call:
     def holding(self, holds: Holds) -> Call:
         """The same call, where slots hold something else."""
         return replace(self, holds=holds)
-
-
-def is_address(word: bytes) -> bool:
-    """Does it look like one? Numbers below 2**96 are amounts, times and positions far more often
-    than addresses."""
-    return word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX
 
 
 def _nobody_knows(key: Key) -> int | None:
@@ -213,7 +207,7 @@ class Argument(Word):
             if index >= len(words):
                 return None
             word = words[index]
-            return word if word[:12] == _NO_ADDRESS and word[12:20] != _NO_PREFIX else None
+            return word if _LEAST_ADDRESS <= word < _NO_MORE_ADDRESS else None
 
         return read_address if self.address else read
 
@@ -593,7 +587,7 @@ class Explainer:
             return Caller()
         if word in self._arguments:
             index = self._arguments[word]
-            return Argument(index, is_address(word))
+            return Argument(index, _LEAST_ADDRESS <= word < _NO_MORE_ADDRESS)
         if word == self._call.callee:
             return Callee()
         return self._stored(int.from_bytes(word, "big")) or Constant(word)

@@ -112,7 +112,7 @@ def _long(
     return [
         position
         for chain in chains
-        if len(chain) > 1 and sum(forecasts[position].gas for position in chain) > enough
+        if sum(forecasts[position].gas for position in chain) > enough
         for position in chain
     ]
 

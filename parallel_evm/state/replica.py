@@ -32,6 +32,11 @@ Fetch = Callable[[Sequence[Want]], Sequence[Any]]
 """Answers each want: an `Account` or None, an int, bytes. Raises when the state lacks the data."""
 
 
+def account_of(parts: tuple[Any, ...] | None) -> Account | None:
+    """An account as it travels; None: there is none."""
+    return None if parts is None else Account(*parts)
+
+
 class Replica(CachedSource):
     """A `Source` for the state before the block, in a process that has no database."""
 
@@ -41,7 +46,7 @@ class Replica(CachedSource):
 
     def load_account(self, address: bytes) -> Account | None:
         (answer,) = self._fetch([(ACCOUNT, address)])
-        return None if answer is None else Account(*answer)
+        return account_of(answer)
 
     def load_slot(self, address: bytes, slot: int) -> int:
         (answer,) = self._fetch([(SLOT, address, slot)])
@@ -59,7 +64,7 @@ class Replica(CachedSource):
     ) -> None:
         """Take what somebody told without being asked (`told_of`)."""
         for address, account in accounts.items():
-            self._accounts[address] = None if account is None else Account(*account)
+            self._accounts[address] = account_of(account)
         for address, values in slots.items():
             self._slots.setdefault(address, {}).update(values)
             self._room -= len(values)
@@ -87,7 +92,7 @@ def told_of(
                 accounts[address] = None if account is None else tuple(account)
                 if account is not None and account.code_hash != EMPTY_SHA3:
                     found[account.code_hash] = source.code(account.code_hash)
-        except Exception:
+        except Exception:  # of whatever database it is
             continue
     new = new_codes(found)
     return accounts, slots, {name: found[name] if name in new else None for name in found}

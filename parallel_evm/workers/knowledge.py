@@ -9,7 +9,7 @@ Never: sends anything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from typing import Final
+from typing import Final, TypeVar
 
 from parallel_evm.merkle.source import TrieSource
 from parallel_evm.state.base import Changes
@@ -17,6 +17,8 @@ from parallel_evm.state.keys import Key
 from parallel_evm.workers import worker
 
 MAX_HINTED: Final = 1 << 16
+
+_T = TypeVar("_T")
 
 
 class Knowledge:
@@ -58,20 +60,12 @@ class Knowledge:
     def new_to_it(self, lineage: bytes, hints: Iterable[frozenset[Key]]) -> list[Key]:
         """Those of all ``hints`` that it has not been given before. From now on it has."""
         hinted = self._hinted.setdefault(lineage, set())
-        new = frozenset[Key]().union(*hints) - hinted
-        if len(hinted) + len(new) > MAX_HINTED:
-            hinted.clear()
-        hinted |= new
-        return list(new)
+        return list(_added(hinted, frozenset[Key]().union(*hints), MAX_HINTED))
 
     def new_codes(self, hashes: Iterable[bytes]) -> Set[bytes]:
         """Those of ``hashes`` whose bytecode it has not been given before. From now on it has; one
         that lost it asks."""
-        new = set(hashes) - self._codes
-        if len(self._codes) + len(new) > worker.CODES:
-            self._codes.clear()
-        self._codes |= new
-        return new
+        return _added(self._codes, frozenset(hashes), worker.CODES)
 
     def forget_all(self) -> None:
         """Nobody can say what it knows: next time it gets everything."""
@@ -83,3 +77,13 @@ class Knowledge:
     def _forget(self, lineage: bytes) -> None:
         self._versions.pop(lineage, None)
         self._hinted.pop(lineage, None)
+
+
+def _added(known: set[_T], items: Set[_T], limit: int) -> Set[_T]:
+    """Those of ``items`` that ``known`` does not have, and has from now on. Where they would be too
+    many together, whatever was known before is forgotten."""
+    new = items - known
+    if len(known) + len(new) > limit:
+        known.clear()
+    known |= new
+    return new

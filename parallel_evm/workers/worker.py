@@ -29,8 +29,7 @@ from parallel_evm.state.base import Changes
 from parallel_evm.state.flat import Effects
 from parallel_evm.state.guarded import HotSlots
 from parallel_evm.state.lane import Lane
-from parallel_evm.state.replica import Replica, Told, Want
-from parallel_evm.state.source import Account
+from parallel_evm.state.replica import Replica, Told, Want, account_of
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
 from parallel_evm.workers.pipes import set_up
@@ -181,7 +180,7 @@ class Worker:
             for accounts, slots, wiped in changes:
                 replica.advance(
                     Changes(
-                        {a: None if v is None else Account(*v) for a, v in accounts.items()},
+                        {address: account_of(parts) for address, parts in accounts.items()},
                         slots,
                         wiped,
                     )
@@ -238,7 +237,7 @@ class Worker:
         patience = FIRST_FLUSH_SECONDS
         if reason is None:
             try:
-                self._learn(*told)
+                self._learn(told)
                 if self._speculator is None or apart:
                     self._speculator = self._new_speculator()
                 its = pickle.loads(transactions)
@@ -272,8 +271,9 @@ class Worker:
         self._send((wire.DONE, reason, now - self._cpu, now - started, total))
         self._list(block)
 
-    def _learn(self, accounts: Any, slots: Any, codes: Mapping[bytes, bytes | None]) -> None:
+    def _learn(self, told: Told) -> None:
         """What is told of the state: bytecode that it got for another one is not sent again."""
+        accounts, slots, codes = told
         given = {name: code for name, code in codes.items() if code is not None}
         if len(self._codes) + len(given) > CODES:
             self._codes.clear()

@@ -110,7 +110,7 @@ def report() -> FuzzReport:
     def hear(report: FuzzReport) -> None:
         heard.append(report.draws)
 
-    # Cut down to the end: 40 tries each. Only a machine ten times slower runs out of time.
+    # 40 tries each: only a machine that is ten times as slow does not cut them down to the end.
     found = run_fuzz(MisplacesWei(), draws=6, seed=2, progress=hear)
     assert heard == list(range(1, found.draws + 1))
     return found

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
-from parallel_evm.scheduling.expressions import Access, Call, Explainer, call_of
+from parallel_evm.scheduling.expressions import Access, Argument, Call, Explainer, call_of
 from parallel_evm.state.keys import BALANCE, CODE, Key
 from tests.strategies import drawn
 
@@ -217,3 +217,23 @@ def test_what_stands_in_a_list_of_the_contract_itself_is_nobodys() -> None:
     assert access.key(call_of(BOB, TOKEN, b"\0\0\0\1", {})) == (TOKEN, first + 2)
     assert not access.is_amid
     assert not access.general
+
+
+def test_what_looks_like_an_address() -> None:
+    """Not amounts, times and positions, nor hashes."""
+    alike = [1 << 96, (1 << 160) - 1]
+    numbers = [0, (1 << 96) - 1, *alike, 1 << 160, (1 << 256) - 1]
+    data = b"\0\0\0\1" + b"".join(number.to_bytes(32, "big") for number in numbers)
+    call = call_of(ALICE, POOL, data, {})
+    assert [int.from_bytes(word, "big") for word in call.subjects] == alike
+    for index, number in enumerate(numbers):
+        key = (number.to_bytes(32, "big")[12:], BALANCE)
+        expected = key if number in alike else None
+        assert Access(Argument(index, True), BALANCE).key(call) == expected
+
+
+def test_caller_and_callee_are_no_subjects_and_others_are_once() -> None:
+    words = [ALICE, BOB, POOL, BOB, TOKEN]
+    data = b"\0\0\0\1" + b"".join(word.rjust(32, b"\0") for word in words)
+    subjects = call_of(ALICE, POOL, data, {}).subjects
+    assert [word[12:] for word in subjects] == [BOB, TOKEN]

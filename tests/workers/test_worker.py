@@ -18,6 +18,7 @@ from parallel_evm import BlockReport, close
 from parallel_evm.state.base import CachedSource, Changes
 from parallel_evm.state.replica import ACCOUNT, Replica
 from parallel_evm.workers import wire, worker
+from parallel_evm.workers.conversation import ProcessSession
 from parallel_evm.workers.worker import Worker
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
@@ -135,11 +136,39 @@ def test_bytecode_of_another_chain_is_not_run_where_this_one_lacks_it(fresh_work
     assert found.value.args == missing.args
 
 
+def test_what_is_forecast_is_told_and_not_asked_for(
+    fresh_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it then. Every block has another coinbase, which is paid all the same."""
+    asked: list[Any] = []
+    answers = ProcessSession._answers
+
+    def listening(self: ProcessSession, wants: Sequence[Any]) -> Any:
+        asked.extend(wants)
+        return answers(self, wants)
+
+    monkeypatch.setattr(ProcessSession, "_answers", listening)
+    stock = open_chain(
+        RULES.chain_class, {**state_of("shanghai"), COUNTER: account(0, 1, COUNTING, {0: 6})}
+    )
+    database = stock.chaindb.db.wrapped_db.kv_store
+    reports: list[BlockReport] = []
+    chain_class = parallel(RULES.chain_class, reports, backend="process")
+    pen = Pen(RULES, stock)
+    transactions = [pen.sign(Act(sender, COUNTER)) for sender in range(4)]
+    for number in range(4):  # on a state that workers have not seen, each time
+        asked.clear()
+        ours = chain_class(AtomicDB(MemoryDB(dict(database))))
+        ours.mine_all(cold(ours, transactions), coinbase=bytes([0xB0 + number]) * 20)
+    assert None not in {each.worker for each in reports[-1].transactions}
+    assert asked == []
+
+
 def test_bytecode_that_it_was_given_serves_another_chain() -> None:
     subject = Worker(Pipe())  # type: ignore[arg-type]
     for given in (COUNTING, None):
         subject._replica = Replica(lambda wants: [])  # nobody answers
-        subject._learn({COUNTER: (1, 0, keccak(COUNTING))}, {}, {keccak(COUNTING): given})
+        subject._learn(({COUNTER: (1, 0, keccak(COUNTING))}, {}, {keccak(COUNTING): given}))
         assert subject._replica.code(subject._replica.code_hash(COUNTER)) == COUNTING
 
 
@@ -154,10 +183,10 @@ def test_no_more_bytecode_is_kept_than_it_says(monkeypatch: pytest.MonkeyPatch) 
         return [b"fetched"] * len(wants)
 
     subject._replica = Replica(fetch)
-    subject._learn({}, {}, {b"one": b"1", b"two": b"2"})
-    subject._learn({}, {}, {b"three": b"3"})
+    subject._learn(({}, {}, {b"one": b"1", b"two": b"2"}))
+    subject._learn(({}, {}, {b"three": b"3"}))
     subject._replica = Replica(fetch)
-    subject._learn({}, {}, {b"one": None, b"three": None})
+    subject._learn(({}, {}, {b"one": None, b"three": None}))
     assert subject._replica.code(b"three") == b"3"
     assert asked == []
     assert subject._replica.code(b"one") == b"fetched"
