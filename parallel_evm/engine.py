@@ -214,6 +214,7 @@ class Engine:
         choice: Choice | None = None,
     ) -> tuple[BlockResult, BlockReport | None]:
         speculates = pool.works_ahead
+        teaches = choice is not None and choice.teaches
         backend = self.config.backend
         if choice is not None:
             speculates = choice.way is Way.TOGETHER
@@ -229,7 +230,7 @@ class Engine:
             pool=pool,
             rules=self.rules,
             scheduling=Scheduling(
-                forecasts=self._forecaster if speculates else None,
+                forecasts=self._forecaster if speculates or teaches else None,
                 hot_slots=self._hot_slots,
                 lanes=self.config.lanes,
                 overlap=self.config.overlap,

@@ -6,19 +6,23 @@ out to mislead it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from parallel_evm import BlockReport
 from parallel_evm.scheduling.forecast import Forecast, Forecaster
+from parallel_evm.scheduling.pace import Choice, Way
 from parallel_evm.state.source import Source
 from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     ETHER,
     SENDERS,
     Act,
+    Bound,
     Play,
     account,
     assemble,
@@ -55,22 +59,26 @@ def run(*blocks: Calls, forecaster: Forecaster | None = None, **options: Any) ->
     chain_class = parallel(fork("cancun").chain_class, reports, **options)
     if forecaster is not None:
         chain_class.vm_configuration[0][1].parallel_engine._forecaster = forecaster
-    state = {sender: account(100 * ETHER) for sender in SENDERS}
-    for desk in DESKS:
-        state[desk] = account(0, 1, DESK, {0: 10, 2: 1})
-    acts = [
-        tuple(
-            Act(
-                number % len(SENDERS),
-                DESKS[desk],
-                data=bytes([0, 0, 0, function]) + words(argument),
-            )
-            for number, (desk, function, argument) in enumerate(calls)
-        )
-        for calls in blocks
-    ]
-    hold(Play("cancun", b"\xcb" * 20, tuple(acts), state=state), chain_class, reports)
+    acts = tuple(map(acts_of, blocks))
+    hold(Play("cancun", b"\xcb" * 20, acts, state=desks()), chain_class, reports)
     return reports[::2]
+
+
+def desks() -> dict[bytes, Any]:
+    """All of them, and those who call them."""
+    state = {sender: account(100 * ETHER) for sender in SENDERS}
+    return state | {desk: account(0, 1, DESK, {0: 10, 2: 1}) for desk in DESKS}
+
+
+def acts_of(calls: Calls) -> tuple[Act, ...]:
+    return tuple(
+        Act(
+            number % len(SENDERS),
+            DESKS[desk],
+            data=bytes([0, 0, 0, function]) + words(argument),
+        )
+        for number, (desk, function, argument) in enumerate(calls)
+    )
 
 
 def trade(counts: list[int], step: int = 1, desks: Sequence[int] = (0, 1)) -> list[Any]:
@@ -123,6 +131,52 @@ def test_after_a_probe_the_whole_block_is_forecast_anew_in_order() -> None:
     # Mined, then imported by another chain. Only the very first time is anything unknown.
     once = [None, *range(len(calls))]
     assert seen == once * 5
+
+
+@pytest.mark.parametrize("way", [Way.ALONE, Way.ASSISTED])
+def test_before_transactions_go_to_workers_what_they_touch_is_learned_here(way: Way) -> None:
+    reports: list[BlockReport] = []
+
+    class Turning(Bound):
+        """From the third block on transactions go to workers; forecasts learn from the second."""
+
+        def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
+            chosen = super().choose(transactions, knows_senders)
+            turn = way if len(reports) < 2 else Way.TOGETHER
+            return replace(chosen, way=turn, teaches=len(reports) == 1)
+
+    chain_class = parallel(fork("cancun").chain_class, reports, backend="auto")
+    engine = chain_class.vm_configuration[0][1].parallel_engine
+    engine._pace = Turning(way)
+    calls = [(desk, USE, 10) for desk in (0, 1, 2, 3)] * 2
+    play = Play("cancun", b"\xcb" * 20, (acts_of(calls), acts_of(calls)), state=desks())
+    hold(play, chain_class, reports)  # mined, then imported: two blocks of each
+    assert [report.reexecutions for report in reports] == [0] * 4  # not even as a probe
+    assert {t.worker for t in reports[2].transactions} == {None, 0}
+    assert {address for address, _ in engine.forecaster().templates()} == set(DESKS)
+
+
+def test_learning_for_the_next_block_is_not_what_this_one_takes() -> None:
+    class Slow(Forecaster):
+        def learn(self, *arguments: Any, **options: Any) -> None:
+            time.sleep(0.05)
+            super().learn(*arguments, **options)
+
+    class Teaching(Bound):
+        def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
+            return replace(super().choose(transactions, knows_senders), teaches=True)
+
+    reports: list[BlockReport] = []
+    chain_class = parallel(fork("cancun").chain_class, reports, backend="auto")
+    engine = chain_class.vm_configuration[0][1].parallel_engine
+    engine._pace, engine._forecaster = Teaching(Way.ALONE), Slow()
+    hold(
+        Play("cancun", b"\xcb" * 20, (acts_of([(0, USE, 10)] * 8),), state=desks()),
+        chain_class,
+        reports,
+    )
+    assert all(report.seconds > 8 * 0.05 for report in reports)
+    assert all(0 < habit.rest < 0.04 for habit in engine._pace._habits.values())
 
 
 def test_a_desk_that_was_never_seen_is_known_by_its_code() -> None:

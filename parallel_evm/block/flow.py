@@ -137,7 +137,9 @@ class _Flow:
         block, clock = self._block, self._block.clock
         self._senders.recover()
         forecasts = block.scheduling.forecasts
-        if forecasts is not None:
+        if forecasts is not None and block.runs_all:
+            forecasts.begin(block.committed)
+        elif forecasts is not None:
             planner = Planner(block, forecasts, self._senders, self._pace, self._workers)
             self._layout = planner.start()
         clock.forecast = time.perf_counter() - started - clock.senders
@@ -184,6 +186,8 @@ class _Flow:
             return
         transactions, session = block.transactions, self._session
         seconds = time.perf_counter() - block.clock.started
+        if block.runs_all:  # it learned for a way that others will go
+            seconds -= block.clock.learning
         runs = [trail.seconds for trail in block.trails]
         pace.note(way, transactions, runs, seconds, knows_senders=block.knows_senders)
         asked = self._senders.asked
@@ -194,9 +198,11 @@ class _Flow:
             pace.note_meanwhile(way, entering / len(transactions))
         if way is not Way.TOGETHER:
             return
-        others = sum(trail.seconds for trail in block.trails if trail.worker is not None)
+        theirs = [trail.seconds for trail in block.trails if trail.worker is not None]
+        others = sum(theirs)
         pace.note_meanwhile(way, self._layout.forecasting / len(transactions))
-        if self._took_lanes is self._layout.hopes:
+        given = len(transactions) - len(self._layout.mine)
+        if self._took_lanes is self._layout.hopes and 2 * len(theirs) >= given:
             spent = self._judging_cpu, session.running_cpu
             pace.note_shares(sum(runs) - others, others, *spent, whole=self._layout.hopes)
 

@@ -36,7 +36,7 @@ class Senders:
         block = self._block
         unknown = [index for index, sender in enumerate(block.senders) if sender is None]
         mine = frozenset(unknown[: self._own_share(len(unknown))])
-        lists = block.vm.lean and block.scheduling.forecasts is None
+        lists = block.vm.lean and block.runs_all
         block.session.ask_senders([index for index in unknown if index not in mine], lists)
         self._recover(mine)
         self.asked = frozenset(unknown) - mine

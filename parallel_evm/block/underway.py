@@ -47,7 +47,7 @@ class Scheduling:
     """The means by which a chain's blocks are laid out, and what they have learned so far."""
 
     forecasts: Forecasts | None
-    """None where nobody speculates."""
+    """None where nobody speculates and nothing is to be learned."""
     hot_slots: HotSlotBook | None
     """None: every slot orders those who write it."""
     lanes: bool = True
@@ -68,6 +68,8 @@ class Clock:
     speculate: float = 0.0
     roots: float = 0.0
     receipts: float = 0.0
+    learning: float = 0.0
+    """In whatever phase."""
 
 
 class Underway:
@@ -126,6 +128,8 @@ class Underway:
         forecasts = self.scheduling.forecasts
         conflicted = bool(self.trails[index].conflicts)
         if forecasts is not None and (conflicted or index not in self._taught):
+            started = time.perf_counter()
             self._taught.add(index)
             sender = self.senders[index]
             forecasts.learn(self.transactions[index], sender, speculation, conflicted)
+            self.clock.learning += time.perf_counter() - started

@@ -109,6 +109,9 @@ class Choice:
     """What each way is expected to take."""
     why: str | None = None
     """Why it had to be this way, if it was no choice."""
+    teaches: bool = False
+    """Is the next one probably the first for long that goes to workers? Then forecasts had better
+    learn from this one."""
 
     def __str__(self) -> str:
         if self.why is not None:
@@ -154,22 +157,13 @@ class Pace:
         if self._absent:
             self._absent -= 1
             return Choice(Way.ALONE, expected)
-        best = min(expected, key=expected.__getitem__)
-        here = expected[habit.way]
-        if habit.trial:
-            return Choice(habit.way, expected)
-        if expected[best] >= here * (1 - _LOYALTY):
-            best = habit.way
-        trial = 0 if best in known else _TRIAL
-        for way in expected:
-            promises = expected[way] < min(expected[Way.ALONE], _HOPE * here)
-            due = habit.again.get(way, _FIRST_TRY if promises else _FIRST_RETRY)
-            if way is not habit.way and habit.blocks >= due:
-                best, trial = way, _TRIAL
-        if best is not habit.way:
-            self._give_up(habit)
-            habit.way = best
-            habit.trial = 0 if best is Way.ALONE else trial
+        best = habit.way if habit.trial else _best(habit, expected)
+        if best is habit.way:
+            return Choice(best, expected, teaches=_is_taken_up(Way.TOGETHER, habit, expected))
+        is_due = habit.blocks >= _due(best, habit, expected)
+        self._give_up(habit)
+        habit.way = best
+        habit.trial = _TRIAL if best is not Way.ALONE and (is_due or best not in known) else 0
         return Choice(best, expected)
 
     def note_absence(self) -> None:
@@ -294,6 +288,29 @@ class Pace:
         else:
             rate.seconds += _LATEST * (seconds - rate.seconds)
         return rate
+
+
+def _is_taken_up(way: Way, habit: _Habit, expected: Mapping[Way, float]) -> bool:
+    """Will the next block be the first one of many to go this way, should it be like this one?"""
+    return habit.trial <= 1 and habit.way is not way and _best(habit, expected, ahead=1) is way
+
+
+def _best(habit: _Habit, expected: Mapping[Way, float], ahead: int = 0) -> Way:
+    """For the block at hand, or so many ``ahead``: the fastest way, unless another one is due for a
+    trial."""
+    best = min(expected, key=expected.__getitem__)
+    if expected[best] >= expected[habit.way] * (1 - _LOYALTY):
+        best = habit.way
+    for way in expected:
+        if way is not habit.way and habit.blocks + ahead >= _due(way, habit, expected):
+            best = way
+    return best
+
+
+def _due(way: Way, habit: _Habit, expected: Mapping[Way, float]) -> int:
+    """The block at which that way gets its next trial."""
+    promises = expected[way] < min(expected[Way.ALONE], _HOPE * expected[habit.way])
+    return habit.again.get(way, _FIRST_TRY if promises else _FIRST_RETRY)
 
 
 def _kind(transactions: Sequence[Any], knows_senders: bool) -> _Kind:

@@ -165,6 +165,21 @@ def test_lanes_that_met_are_not_tried_in_the_next_block() -> None:
     assert [report.whole_lanes for report in reports] == [False, False, False, True]
 
 
+@pytest.mark.parametrize("in_vain", [False, True])
+def test_a_worker_costs_no_more_for_what_nobody_could_use(in_vain: bool) -> None:
+    """What lanes are laid by is not measured where most of what the worker did ran again here."""
+    reports: list[BlockReport] = []
+    made = chain_of(reports, "auto", lanes=[1, 0, 0, 0, 0], whole_lanes=False)
+    counter = CONTRACTS["counter"] if in_vain else GHOST
+    acts = [Act(number, to) for number, to in enumerate([counter, GHOST, *[counter] * 3])]
+    pace = engine_of(made)._pace
+    before = pace._freight, dict(pace._burden)
+    hold(scene(*acts), made, reports)
+    used = sum(t.worker is not None for t in reports[0].transactions)
+    assert used == (1 if in_vain else 4)
+    assert ((pace._freight, pace._burden) == before) is in_vain
+
+
 def test_lanes_as_they_are_really_forecast() -> None:
     """Payments are forecast rightly from the first block on."""
     reports: list[BlockReport] = []

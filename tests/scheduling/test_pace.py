@@ -36,9 +36,12 @@ class World:
         self.pace = Pace(4)
         self.ratios = {Way.ALONE: 1.0, Way.ASSISTED: assisted, Way.TOGETHER: together}
         self.trip, self.run = trip, run
+        self.teaching: list[bool] = []
+        """Of each block, were forecasts to learn from it for the sake of the next?"""
 
     def next(self, transactions: list[Any], knows_senders: bool = False) -> Way:
         choice = self.pace.choose(transactions, knows_senders)
+        self.teaching.append(choice.teaches)
         way = choice.way
         runs = [self.run] * len(transactions)
         trip = 0.0 if way is Way.ALONE else self.trip
@@ -112,6 +115,22 @@ def test_a_single_worker_is_given_transactions_late() -> None:
     ways = world.ways(200, block())
     assert ways.index(Way.TOGETHER) > 20
     assert ways.count(Way.ASSISTED) > 150
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize(("together", "assisted"), [(0.9, 0.85), (0.6, 0.9), (1.5, 1.2)])
+def test_the_last_block_before_transactions_go_to_workers_teaches(
+    workers: int, together: float, assisted: float
+) -> None:
+    world = World(together, assisted)
+    world.pace = Pace(workers)
+    ways = world.ways(300, block())
+    turns = [i for i in range(299) if ways[i] is not Way.TOGETHER and ways[i + 1] is Way.TOGETHER]
+    teaching = [i for i in range(299) if world.teaching[i]]
+    assert turns and set(teaching) <= set(turns)
+    for turn in turns:
+        # After a trial of something else it is known too late, and forecasts are as good as new.
+        assert turn in teaching or Way.TOGETHER in ways[max(0, turn - 8) : turn]
 
 
 def test_two_ways_that_are_alike_do_not_alternate() -> None:
