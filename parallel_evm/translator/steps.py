@@ -18,7 +18,7 @@ Never: runs on linear values, records, or decides what is hot; that is `program`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eth.vm import opcode_values as op
 
@@ -48,6 +48,10 @@ Step = tuple[Work, int]
 """What is done, and the number that comes with it."""
 
 
+_VARYING: Final = frozenset({op.PC, op.CODESIZE, op.EXP, *range(op.PUSH1, op.PUSH32 + 1)})
+"""Opcodes whose steps depend on where they come."""
+
+
 class Stretch(NamedTuple):
     """Simple instructions in a row."""
 
@@ -72,6 +76,9 @@ class StepTable:
         """``meanings``: the table with each object replaced by the stock one whose work it does."""
         self.opcodes = opcodes
         self.simple: list[Simple | None] = [None] * 256
+        self.ready: dict[int, Step] = {}
+        """By opcode, the steps that are the same wherever they come: one object for all, since code
+        that seldom runs has to be fetched into the processor's caches."""
         self.direct: dict[int, Direct] = {}
         self.foreign: set[int] = set()
         """Opcodes that are not py-evm's: nobody knows what they leave on the stack."""
@@ -88,7 +95,9 @@ class StepTable:
             elif value in (op.JUMP, op.JUMPI):
                 self.jump_gas[value] = operation.gas_cost
             else:
-                self.simple[value] = simple(value, name, operation.gas_cost)
+                known = self.simple[value] = simple(value, name, operation.gas_cost)
+                if known is not None and known.run is not None and value not in _VARYING:
+                    self.ready[value] = known.run, known.argument
                 act = direct(value, name, operation, notes_sha3)
                 if act is not None:
                     self.direct[value] = act
@@ -187,7 +196,7 @@ class ColdCode:
         return target
 
     def _decoded(self, start: int) -> Stretch:
-        content, simple = self._content, self._table.simple
+        content, simple, ready = self._content, self._table.simple, self._table.ready
         length = len(content)
         gas = height = needed = highest = 0
         steps: list[Step] = []
@@ -222,7 +231,7 @@ class ColdCode:
                 if previous is swap and run is pop and steps[-1][1] == -2:
                     steps[-1] = drop_second, 0
                 else:
-                    steps.append((run, argument))
+                    steps.append(ready.get(value) or (run, argument))
             elif fold is not None and (taken == 1 or _two_constants(steps)):
                 operands = [steps.pop()[1] for _ in range(taken)]
                 steps.append((push, fold(*operands)))
@@ -231,7 +240,7 @@ class ColdCode:
             elif run is dup and argument == -1:
                 steps.append(steps[-1])
             else:
-                steps.append((run, argument))
+                steps.append(ready.get(value) or (run, argument))
             pc = following
         room = STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
