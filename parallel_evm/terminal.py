@@ -193,7 +193,8 @@ def show_mainnet(console: Console, found: Mainnet) -> None:
         for block in side.replays.blocks:
             for check in block.differences:
                 _say(console, f"DIFFERENT: {block.source}: {check.name}: {check.detail}")
-    _say(console, f"cold: first sight; warm: median of {found.repeats} replays after it.")
+    later = f"{found.warm_up} more" if found.warm_up else "it"
+    _say(console, f"cold: first sight; warm: median of {found.repeats} replays after {later}.")
     _say(console, f"Included: {found.included}.")
 
 

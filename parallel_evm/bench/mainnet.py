@@ -63,6 +63,8 @@ class Mainnet:
     sides: tuple[MainnetSide, ...]
     translation_cache: bool = False
     """Were translations taken from the disk?"""
+    warm_up: int = 0
+    """Replays of each block between the cold one and the warm ones, which do not count."""
 
     @property
     def exit_code(self) -> int:
@@ -83,6 +85,7 @@ class Mainnet:
             "workload": "mainnet",
             "translation_cache": self.translation_cache,
             "warm_runs": self.repeats,
+            "warm_up": self.warm_up,
             "median_over": f"blocks of {SUBSTANTIAL} transactions and more",
             "sides": [side.to_dict() for side in self.sides],
             "included": self.included,
@@ -113,11 +116,13 @@ def measure_mainnet(
     repeats: int,
     backend: str | None = None,
     translation_cache: bool = False,
+    warm_up: int = 0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Mainnet:
     """Replay the blocks, with each number of workers, once cold and ``repeats`` times warm.
 
-    ``translation_cache``: with what earlier processes have kept on disk.
+    ``translation_cache``: with what earlier processes have kept on disk. ``warm_up``: so many more
+    replays come in between, as in a process that has run for long.
     """
     sides = []
     for count in workers:
@@ -128,6 +133,6 @@ def measure_mainnet(
 
         with closing(Parallel(count, chosen, translation_cache)) as subject:
             progress(f"mainnet: {len(folders)} blocks, workers: {count}")
-            found = run_replay(folders, subject, progress=hear, repeats=repeats)
+            found = run_replay(folders, subject, progress=hear, repeats=repeats, warm_up=warm_up)
         sides.append(MainnetSide(count, chosen, found))
-    return Mainnet(repeats, tuple(sides), translation_cache)
+    return Mainnet(repeats, tuple(sides), translation_cache, warm_up)

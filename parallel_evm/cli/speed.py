@@ -133,6 +133,15 @@ def bench(
             "let ours know the next block while they import one, as import_blocks does.",
         ),
     ] = 1,
+    warm_up: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="With --mainnet: replay each block N times before the replays that count as warm, "
+            "as in a process that has run for long.",
+        ),
+    ] = 0,
     json_file: JsonFileOption = None,
 ) -> None:
     """Measure against sequential py-evm, on the same blocks in the same run.
@@ -146,7 +155,8 @@ def bench(
     and while a block is imported, another process recovers the senders of the next one.
 
     With --mainnet, recorded blocks are replayed: cold at first sight, and warm --blocks times, with
-    contracts translated but state read anew. Ratios are given per block, and their median.
+    contracts translated, as far as a few replays make them hot (--warm-up makes more of them), but
+    state read anew. Ratios are given per block, and their median.
 
     With --peers, anvil, a node in Rust, mines the same transactions from the same state; receipts
     and state are compared. Its time is that of evm_mine alone, which is less than import_block.
@@ -182,6 +192,7 @@ def bench(
             translation_cache=translation_cache,
             without=without or [],
             stream=stream,
+            warm_up=warm_up,
         )
     )
     try:
@@ -215,6 +226,7 @@ class _Plan:
     translation_cache: bool
     without: list[str]
     stream: int
+    warm_up: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +261,10 @@ def _checked(plan: _Plan) -> _Plan:
         fail(
             "--stream is for workloads, not for --mainnet: recorded blocks do not follow each other"
         )
+    if plan.warm_up and plan.mainnet is None:
+        fail(
+            "--warm-up is for --mainnet: of workloads, --blocks says how many come after the first"
+        )
     if plan.single and not plan.workloads:
         fail("--single is for workloads, not for --mainnet: name some")
     return plan
@@ -276,6 +292,7 @@ def _measured(
         repeats=plan.blocks,
         backend=plan.backend,
         translation_cache=plan.translation_cache,
+        warm_up=plan.warm_up,
         progress=progress,
     )
     return figures, real

@@ -140,6 +140,7 @@ def run_replay(
     fork: str | None = None,
     progress: Callable[[BlockReplay | Unusable], None] = lambda result: None,
     repeats: int = 1,
+    warm_up: int = 0,
 ) -> Replays:
     """Replay each block, read from its folder or file; bad input spoils only its own block."""
     results: list[BlockReplay | Unusable] = []
@@ -147,7 +148,7 @@ def run_replay(
         source = block.source if isinstance(block, RecordedBlock) else str(block)
         try:
             recording = block if isinstance(block, RecordedBlock) else load(block, fork)
-            result: BlockReplay | Unusable = replay(recording, subject, repeats)
+            result: BlockReplay | Unusable = replay(recording, subject, repeats, warm_up)
         except InputError as problem:
             result = Unusable(source, str(problem))
         results.append(result)
@@ -155,11 +156,14 @@ def run_replay(
     return Replays(subject.name, tuple(results))
 
 
-def replay(recording: RecordedBlock, subject: Subject, repeats: int = 1) -> BlockReplay:
+def replay(
+    recording: RecordedBlock, subject: Subject, repeats: int = 1, warm_up: int = 0
+) -> BlockReplay:
     """Run a recorded block on stock py-evm and, twice from a cold start, by the subject.
 
     Every run starts from the state before the block, on a database of its own. With more
-    ``repeats``, stock py-evm and the warm subject take turns that often.
+    ``repeats``, stock py-evm and the warm subject take turns that often. ``warm_up``: so many more
+    runs of the subject come between the cold one and those that count as warm.
 
     Raises InputError if stock py-evm cannot reproduce the block from the recording: something is
     missing from it, or was changed.
@@ -178,13 +182,18 @@ def replay(recording: RecordedBlock, subject: Subject, repeats: int = 1) -> Bloc
     subject.take_tally()
     cold = _execute(world, vm_class, walk=True)
     cold_tally = subject.take_tally()
+    again: list[Check] = []
+    for _ in range(warm_up):
+        again += _against_sequential(_execute(world, vm_class), sequential, "warming up")
+    subject.take_tally()
     warm = [_execute(world, vm_class, walk=True)]
     warm_tally = subject.take_tally()
     usual = [sequential.seconds]
     for _ in range(repeats - 1):
         usual.append(_execute(world, specified(recording)).seconds)
         warm.append(_execute(world, vm_class, walk=True))
-    again = [check for run in warm[1:] for check in _against_sequential(run, sequential, "again")]
+    for run in warm[1:]:
+        again += _against_sequential(run, sequential, "again")
     return BlockReplay(
         source=recording.source,
         number=recording.number,

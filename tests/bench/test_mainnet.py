@@ -56,6 +56,9 @@ def test_repeats_are_runs_of_both_sides(tmp_path: Path, monkeypatch: pytest.Monk
     run_replay([record(tmp_path / "7.json")], Parallel(1, "serial"), repeats=3)
     #              py-evm  cold  warm | py-evm  warm | ...
     assert ran == [False, True, True, False, True, False, True]
+    ran.clear()
+    run_replay([tmp_path / "7.json"], Parallel(1, "serial"), repeats=2, warm_up=3)
+    assert ran == [False, True, *[True] * 3, True, False, True]
 
 
 def test_a_difference_in_a_repeated_run_is_a_difference(
@@ -77,6 +80,32 @@ def test_a_difference_in_a_repeated_run_is_a_difference(
     (difference,) = found.sides[0].replays.blocks[0].differences
     assert difference.name == "gas used, again"
     assert found.exit_code == 1
+
+
+def test_what_warms_up_does_not_count_as_warm_but_must_be_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from parallel_evm.conformance import replay
+
+    runs: list[Any] = []
+    execute = replay._execute
+
+    def slow_at_first(world: Any, vm_class: Any, walk: bool = False) -> Any:
+        done = execute(world, vm_class, walk)
+        if hasattr(vm_class, "parallel_engine"):
+            runs.append(done)
+            seconds = 7.0 if len(runs) <= 5 else 1.0
+            done = replace(done, seconds=seconds, gas_used=done.gas_used + (len(runs) == 3))
+        return done
+
+    monkeypatch.setattr(replay, "_execute", slow_at_first)
+    found = measure_mainnet([record(tmp_path / "7.json")], workers=[1], repeats=2, warm_up=4)
+    (block,) = found.sides[0].replays.blocks
+    assert (block.cold_seconds, block.warm_seconds) == (7.0, 1.0)
+    assert block.warm.blocks == 1
+    (difference,) = block.differences
+    assert difference.name == "gas used, warming up"
+    assert found.to_dict()["warm_up"] == 4
 
 
 def test_medians_are_over_substantial_blocks(tmp_path: Path) -> None:

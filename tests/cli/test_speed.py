@@ -118,13 +118,14 @@ def test_bench_replays_recorded_blocks_and_no_workload(tmp_path: Path) -> None:
     folder.mkdir()
     shutil.copy(CASE, folder)
     arguments = ["bench", "--mainnet", str(folder), "--workers", "1", "--blocks", "2"]
-    result = runner.invoke(app, [*arguments, "--json", str(file)])
+    result = runner.invoke(app, [*arguments, "--warm-up", "3", "--json", str(file)])
     assert result.exit_code == 0, result.output
     assert "1 x serial, warm" in " ".join(result.output.split())
-    assert "median of 2 replays" in result.output
+    assert "median of 2 replays after 3 more" in result.output
     assert "transfers" not in result.output
     (figures,) = json.loads(file.read_text())
     assert figures["workload"] == "mainnet"
+    assert figures["warm_up"] == 3
     assert figures["sides"][0]["blocks"][0]["equal"] is True
 
 
@@ -139,6 +140,7 @@ def test_bench_replays_recorded_blocks_and_no_workload(tmp_path: Path) -> None:
         (["bench", "transfers", "--stream", "0"], "--stream"),
         (["bench", "transfers", "--blocks", "5", "--stream", "2"], "no streams of 2"),
         (["bench", "--mainnet", ".", "--blocks", "2", "--stream", "2"], "--stream"),
+        (["bench", "transfers", "--warm-up", "2"], "--warm-up is for --mainnet"),
         (["bench", "transfers", "--json", "/no/such/folder/x.json"], "/no/such/folder"),
         (["bench", "transfers", "--json", "."], ". is a folder"),
         (
