@@ -202,6 +202,7 @@ class _Flow:
         others = sum(theirs)
         pace.note_meanwhile(way, self._layout.forecasting / len(transactions))
         given = len(transactions) - len(self._layout.mine)
+        # Time that workers spent in vain would make what they do look dear.
         if self._took_lanes is self._layout.hopes and 2 * len(theirs) >= given:
             spent = self._judging_cpu, session.running_cpu
             pace.note_shares(sum(runs) - others, others, *spent, whole=self._layout.hopes)

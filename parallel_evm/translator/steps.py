@@ -48,7 +48,7 @@ Step = tuple[Work, int]
 """What is done, and the number that comes with it."""
 
 
-_VARYING: Final = frozenset({op.PC, op.CODESIZE, op.EXP, *range(op.PUSH1, op.PUSH32 + 1)})
+_VARYING: Final = frozenset({op.PC, op.CODESIZE, *range(op.PUSH1, op.PUSH32 + 1)})
 """Opcodes whose steps depend on where they come."""
 
 
