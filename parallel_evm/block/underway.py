@@ -69,7 +69,7 @@ class Clock:
     roots: float = 0.0
     receipts: float = 0.0
     learning: float = 0.0
-    """In whatever phase."""
+    """Part of whatever phase it happened in."""
 
 
 class Underway:

@@ -110,7 +110,7 @@ class Choice:
     why: str | None = None
     """Why it had to be this way, if it was no choice."""
     teaches: bool = False
-    """Is the next one probably the first for long that goes to workers? Then forecasts had better
+    """Is the next one probably the first for long that runs together? Then forecasts had better
     learn from this one."""
 
     def __str__(self) -> str:
@@ -159,7 +159,7 @@ class Pace:
             return Choice(Way.ALONE, expected)
         best = habit.way if habit.trial else _best(habit, expected)
         if best is habit.way:
-            return Choice(best, expected, teaches=_is_taken_up(Way.TOGETHER, habit, expected))
+            return Choice(best, expected, teaches=_precedes_workers(habit, expected))
         is_due = habit.blocks >= _due(best, habit, expected)
         self._give_up(habit)
         habit.way = best
@@ -290,9 +290,11 @@ class Pace:
         return rate
 
 
-def _is_taken_up(way: Way, habit: _Habit, expected: Mapping[Way, float]) -> bool:
-    """Will the next block be the first one of many to go this way, should it be like this one?"""
-    return habit.trial <= 1 and habit.way is not way and _best(habit, expected, ahead=1) is way
+def _precedes_workers(habit: _Habit, expected: Mapping[Way, float]) -> bool:
+    """Would the next block, if it is like this one, run together, as this one does not?"""
+    if habit.way is Way.TOGETHER or habit.trial > 1:
+        return False
+    return _best(habit, expected, ahead=1) is Way.TOGETHER
 
 
 def _best(habit: _Habit, expected: Mapping[Way, float], ahead: int = 0) -> Way:

@@ -17,17 +17,19 @@ from parallel_evm.translator.words import FOLD, MAX
 Work = Callable[[Any, list[int], int], None]
 """Of a computation, its stack, and a number that comes with the instruction."""
 
+Step = tuple[Work, int]
+"""What is done, and the number that comes with it. For DUP and SWAP: where on the stack."""
+
 
 class Simple(NamedTuple):
     """An opcode that only computes, pushes or moves words."""
 
-    run: Work | None
-    """None: nothing is to be done."""
+    step: Step | None
+    """One object for all places: code that seldom runs has to be fetched into the processor's
+    caches. What the number of a PUSH, PC or CODESIZE is, its place says. None: nothing is done."""
     gas: int
     taken: int
     left: int
-    argument: int
-    """For DUP and SWAP: where on the stack. For PUSH: bytes that follow, negated."""
     fold: Callable[..., int] | None = None
     """What it makes of constants; of three, which hardly come, nothing."""
 
@@ -246,21 +248,21 @@ _PUSHING: Final[Mapping[str, Work]] = {
 def simple(value: int, name: str, gas: int) -> Simple | None:
     """The opcode ``value``, which has that stock name; None if it does more than this."""
     if 0x5F <= value <= 0x7F:
-        return Simple(push, gas, 0, 1, 0x5F - value)
+        return Simple((push, 0), gas, 0, 1)
     if 0x80 <= value <= 0x8F:
-        return Simple(dup, gas, value - 0x7F, value - 0x7E, 0x7F - value)
+        return Simple((dup, 0x7F - value), gas, value - 0x7F, value - 0x7E)
     if 0x90 <= value <= 0x9F:
-        return Simple(swap, gas, value - 0x8E, value - 0x8E, 0x8E - value)
+        return Simple((swap, 0x8E - value), gas, value - 0x8E, value - 0x8E)
     if name == "JUMPDEST":
-        return Simple(None, gas, 0, 0, 0)
+        return Simple(None, gas, 0, 0)
     if name == "POP":
-        return Simple(pop, gas, 1, 0, 0)
+        return Simple((pop, 0), gas, 1, 0)
     if name == "CALLDATALOAD":
-        return Simple(_calldataload, gas, 1, 1, 0)
+        return Simple((_calldataload, 0), gas, 1, 1)
     if name in _PUSHING:
-        return Simple(_PUSHING[name], gas, 0, 1, 0)
+        return Simple((_PUSHING[name], 0), gas, 0, 1)
     if name in FOLD:
         taken = FOLD[name].__code__.co_argcount
         fold = FOLD[name] if taken <= 2 else None
-        return Simple(_COMMON.get(name) or _folding(name, taken), gas, taken, 1, 0, fold)
+        return Simple((_COMMON.get(name) or _folding(name, taken), 0), gas, taken, 1, fold)
     return None

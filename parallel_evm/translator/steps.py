@@ -18,7 +18,7 @@ Never: runs on linear values, records, or decides what is hot; that is `program`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from eth.vm import opcode_values as op
 
@@ -34,7 +34,7 @@ from parallel_evm.translator.operations import (
 from parallel_evm.translator.simple import (
     WITH_CONSTANT,
     Simple,
-    Work,
+    Step,
     drop_second,
     dup,
     pop,
@@ -43,13 +43,6 @@ from parallel_evm.translator.simple import (
     swap,
 )
 from parallel_evm.translator.words import power
-
-Step = tuple[Work, int]
-"""What is done, and the number that comes with it."""
-
-
-_VARYING: Final = frozenset({op.PC, op.CODESIZE, *range(op.PUSH1, op.PUSH32 + 1)})
-"""Opcodes whose steps depend on where they come."""
 
 
 class Stretch(NamedTuple):
@@ -76,9 +69,6 @@ class StepTable:
         """``meanings``: the table with each object replaced by the stock one whose work it does."""
         self.opcodes = opcodes
         self.simple: list[Simple | None] = [None] * 256
-        self.ready: dict[int, Step] = {}
-        """By opcode, the steps that are the same wherever they come: one object for all, since code
-        that seldom runs has to be fetched into the processor's caches."""
         self.direct: dict[int, Direct] = {}
         self.foreign: set[int] = set()
         """Opcodes that are not py-evm's: nobody knows what they leave on the stack."""
@@ -95,9 +85,7 @@ class StepTable:
             elif value in (op.JUMP, op.JUMPI):
                 self.jump_gas[value] = operation.gas_cost
             else:
-                known = self.simple[value] = simple(value, name, operation.gas_cost)
-                if known is not None and known.run is not None and value not in _VARYING:
-                    self.ready[value] = known.run, known.argument
+                self.simple[value] = simple(value, name, operation.gas_cost)
                 act = direct(value, name, operation, notes_sha3)
                 if act is not None:
                     self.direct[value] = act
@@ -109,7 +97,7 @@ class StepTable:
         if self._exp is None or not _two_constants(steps):
             return None
         cost, per_byte = self._exp
-        return Simple(push, cost + exponent_gas(per_byte, steps[-2][1]), 2, 1, 0, power)
+        return Simple((push, 0), cost + exponent_gas(per_byte, steps[-2][1]), 2, 1, power)
 
 
 class ColdCode:
@@ -196,7 +184,7 @@ class ColdCode:
         return target
 
     def _decoded(self, start: int) -> Stretch:
-        content, simple, ready = self._content, self._table.simple, self._table.ready
+        content, simple = self._content, self._table.simple
         length = len(content)
         gas = height = needed = highest = 0
         steps: list[Step] = []
@@ -208,7 +196,7 @@ class ColdCode:
             known = simple[value] or (value == op.EXP and self._table.exp_of(steps))
             if not known:
                 break
-            run, cost, taken, left, argument, fold = known
+            step, cost, taken, left, fold = known
             if taken > height + needed:
                 needed = taken - height
             height += left - taken
@@ -217,30 +205,31 @@ class ColdCode:
             gas += cost
             following = pc + 1
             if op.PUSH1 <= value <= op.PUSH32:
-                following -= argument
-                data = content[pc + 1 : following].ljust(-argument, b"\0")
-                argument = int.from_bytes(data, "big")
+                size = value - op.PUSH1 + 1
+                following += size
+                data = content[pc + 1 : following].ljust(size, b"\0")
+                step = push, int.from_bytes(data, "big")
             elif value == op.PC:
-                argument = pc
+                step = push, pc
             elif value == op.CODESIZE:
-                argument = length
+                step = push, length
             previous = steps[-1][0] if steps else None
-            if run is None:
+            if step is None:
                 pass  # JUMPDEST
             elif previous is not push:
-                if previous is swap and run is pop and steps[-1][1] == -2:
+                if previous is swap and step[0] is pop and steps[-1][1] == -2:
                     steps[-1] = drop_second, 0
                 else:
-                    steps.append(ready.get(value) or (run, argument))
+                    steps.append(step)
             elif fold is not None and (taken == 1 or _two_constants(steps)):
                 operands = [steps.pop()[1] for _ in range(taken)]
                 steps.append((push, fold(*operands)))
-            elif run in WITH_CONSTANT:
-                steps[-1] = WITH_CONSTANT[run], steps[-1][1]
-            elif run is dup and argument == -1:
+            elif step[0] in WITH_CONSTANT:
+                steps[-1] = WITH_CONSTANT[step[0]], steps[-1][1]
+            elif step[0] is dup and step[1] == -1:
                 steps.append(steps[-1])
             else:
-                steps.append(ready.get(value) or (run, argument))
+                steps.append(step)
             pc = following
         room = STACK_LIMIT - highest
         jump = content[pc] if pc < length else op.STOP
