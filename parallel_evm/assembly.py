@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, ClassVar, Final, cast
 
 import rlp.codec
@@ -65,6 +66,21 @@ class LeanAssembly:
     lean: ClassVar[bool] = False
     listed: Listed | None = None
     """Of the block made last, or of the one that is being made, where somebody has seen to that."""
+    _encoded: tuple[Sequence[Any], list[bytes]] = ((), [])
+    """The transactions that were encoded last, and what came of that."""
+
+    def note_listed(self, transactions: Sequence[SignedTransactionAPI], made: Listed) -> None:
+        """These very transactions were encoded and listed elsewhere."""
+        self.listed = made
+        self._encoded = tuple(transactions), made.encoded
+
+    def _contents(self, transactions: Sequence[SignedTransactionAPI]) -> list[bytes]:
+        """As EIP-2718 has them: asked for when a block is made, and again when it is validated."""
+        before, contents = self._encoded
+        if len(before) != len(transactions) or not all(map(is_, before, transactions)):
+            contents = list(map(encoded, transactions))
+            self._encoded = tuple(transactions), contents
+        return contents
 
     def set_block_transactions_and_withdrawals(
         self,
@@ -81,7 +97,7 @@ class LeanAssembly:
             )
             return block
         fields: dict[str, Any] = {"transactions": transactions}
-        contents = list(map(encoded, transactions))
+        contents = self._contents(transactions)
         if self.listed is None or self.listed.encoded != contents:
             self.listed = listed(contents)
         for transaction, transaction_hash in zip(transactions, self.listed.hashes, strict=True):
@@ -103,7 +119,7 @@ class LeanAssembly:
         return trie.root
 
     def _transaction_root(self, transactions: Sequence[SignedTransactionAPI]) -> bytes:
-        contents = list(map(encoded, transactions))
+        contents = self._contents(transactions)
         if self.listed is not None and self.listed.encoded == contents:
             return self.listed.trie.root  # a block that was made here is validated at once
         return index_trie(contents).root

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import rlp
 from eth.db.chain import ChainDB
+from eth.db.trie import make_trie_root_and_nodes
 from eth_utils import ValidationError
 
 from parallel_evm import ParallelConfig, parallelize
+from parallel_evm.rlp_objects import encoded
 from parallel_evm.workloads import build
 
 SERIAL = ParallelConfig(backend="serial", min_transactions=1)
@@ -134,6 +137,53 @@ def test_the_root_of_one_blocks_transactions_is_not_taken_for_anothers(scene) ->
     vm.validate_block(made)
     with pytest.raises(ValidationError, match="transaction_root"):
         vm.validate_block(made.copy(transactions=block.transactions[:-1]))
+    with pytest.raises(ValidationError, match="transaction_root"):
+        vm.validate_block(made.copy(transactions=block.transactions[::-1]))
+    vm.validate_block(made)
+
+
+@pytest.mark.parametrize("backend", ["serial", "process"])
+def test_a_transaction_is_encoded_once_for_an_import(
+    scene, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ParallelConfig(backend=backend, workers=2, min_transactions=1)
+    parallel = scene.open(parallelize(scene.chain_class, config=config))
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    times: Counter[int] = Counter()
+
+    def counted(item: Any) -> bytes:
+        times[id(item)] += 1
+        return encoded(item)
+
+    monkeypatch.setattr("parallel_evm.assembly.encoded", counted)
+    monkeypatch.setattr("parallel_evm.workers.parcel.encoded", counted)
+    assert parallel.import_block(block).imported_block.hash == block.hash
+    assert [times[id(transaction)] for transaction in block.transactions] == [1] * 6
+
+
+def test_a_list_that_changes_while_its_block_runs_is_listed_as_it_is_in_the_end(scene) -> None:
+    (_, vm_class), *_ = scene.chain_class.vm_configuration
+
+    class Reversing(vm_class):
+        def transaction_applied_hook(self, index: int, transactions: Any, *_: Any) -> None:
+            if index == 5:
+                transactions.reverse()
+
+    config = ParallelConfig(backend="process", workers=2, min_transactions=1)
+    roots = []
+    for chain_class in (
+        scene.chain_class.configure(vm_configuration=((0, Reversing),)),
+        parallelize(scene.chain_class.configure(vm_configuration=((0, Reversing),)), config=config),
+    ):
+        vm = scene.open(chain_class).get_vm()
+        transactions = list(scene.blocks[0])
+        header, receipts, _ = vm.apply_all_transactions(transactions, vm.get_header())
+        assert transactions == list(scene.blocks[0])[::-1]
+        block = vm.set_block_transactions_and_withdrawals(
+            vm.get_block(), header, transactions, receipts
+        )
+        roots.append(block.header.transaction_root)
+    assert roots[0] == roots[1] == make_trie_root_and_nodes(transactions)[0]
 
 
 def test_the_database_is_what_stock_py_evm_makes_it(scene) -> None:

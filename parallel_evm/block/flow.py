@@ -120,6 +120,7 @@ class _Flow:
 
     def __init__(self, block: Underway, workers: int, rules: RuleBook, pace: Pace | None) -> None:
         self._block = block
+        self._given = tuple(block.transactions)  # the caller's list may change
         self._session: Session = block.session
         self._workers = workers
         self._rules = rules
@@ -176,7 +177,7 @@ class _Flow:
         block.ledger.receipts()
         listed = self._session.listed()
         if listed is not None:
-            block.vm.listed = listed
+            block.vm.note_listed(self._given, listed)
         block.clock.receipts = time.perf_counter() - started - block.clock.roots
 
     def note_pace(self) -> None:
@@ -236,7 +237,7 @@ class _Flow:
             lost_workers=tuple(self._session.lost),
             whole_lanes=self._took_lanes,
             transactions=TransactionReports(
-                tuple(block.transactions),  # the caller's list may change before the first look
+                self._given,
                 block.trails,
                 gas_used=[receipt.gas_used for receipt in block.ledger.receipts()],
                 statuses=[bool(outcome.is_success) for outcome in block.ledger.computations],

@@ -132,7 +132,8 @@ class InOrder:
         if speculation.outcome is None:
             self._run_natively(index)
         else:
-            self._judge.note_accepted(speculation)
+            if not block.runs_all:  # else there is nothing to judge by it
+                self._judge.note_accepted(speculation)
             block.enter(speculation)
 
     def _run_natively(self, index: int) -> None:

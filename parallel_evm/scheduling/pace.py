@@ -142,10 +142,14 @@ class Pace:
         self._meanwhile: dict[Way, float] = {}
         """What the coordinator does for a transaction while workers recover senders, apart from
         running it, in seconds."""
+        self._at_hand: tuple[Sequence[Any], list[bytes]] = ((), [])
+        """The block chosen for, which is asked about again and again, and what its transactions
+        call."""
 
     def choose(self, transactions: Sequence[Any], knows_senders: bool = False) -> Choice:
         """For the next block. ``knows_senders``: nobody has to recover them."""
-        calls = [_call(transaction) for transaction in transactions]
+        calls = list(map(_call, transactions))
+        self._at_hand = transactions, calls
         kind = _kind(calls, knows_senders)
         habit = self._habits.setdefault(kind, _Habit())
         expected, known = self._expected(calls, kind, habit)
@@ -176,7 +180,7 @@ class Pace:
         turns to other things, so that neither it nor ``helpers`` workers wait in the end."""
         meanwhile = self._meanwhile.get(way, 0.0) * len(transactions)
         if way is Way.ASSISTED:
-            meanwhile += sum(self._seconds(_call(transaction)) for transaction in transactions)
+            meanwhile += sum(map(self._seconds, self._calls(transactions)))
         others = self._help / helpers
         share = (unknown * others - meanwhile) / (self._recovery + others)
         return min(unknown, int(max(share, _HEAD_START / self._recovery)))
@@ -198,7 +202,7 @@ class Pace:
     def costs(self, transactions: Sequence[Any], whole: bool = False) -> Costs:
         """What to lay lanes by, for a block with workers. ``whole``: the coordinator will have
         nothing to judge before all lanes are done."""
-        runs = [self._seconds(call) for call in map(_call, transactions)]
+        runs = list(map(self._seconds, self._calls(transactions)))
         return Costs(runs, self._burden[whole], self._freight)
 
     def note(
@@ -214,9 +218,10 @@ class Pace:
         if not transactions:
             return
         rates = [
-            self._note_run(_call(transaction), run)
-            for transaction, run in zip(transactions, runs, strict=True)
+            self._note_run(call, run)
+            for call, run in zip(self._calls(transactions), runs, strict=True)
         ]
+        self._at_hand = (), []  # it is done
         times = [rate.seconds for rate in rates]
         kind = _kind(transactions, knows_senders)
         habit = self._habits.setdefault(kind, _Habit())
@@ -268,6 +273,12 @@ class Pace:
             if 2 * ratios.count(None) < len(ratios):
                 known.add(way)
         return expected, known
+
+    def _calls(self, transactions: Sequence[Any]) -> list[bytes]:
+        chosen_for, calls = self._at_hand
+        if transactions is chosen_for and len(calls) == len(transactions):
+            return calls
+        return list(map(_call, transactions))
 
     def _give_up(self, habit: _Habit) -> None:
         """The way so far gets another trial, later each time."""

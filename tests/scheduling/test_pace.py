@@ -208,6 +208,22 @@ def test_costs_follow_what_was_measured() -> None:
     assert costs.freight == pytest.approx(0.5)
 
 
+def test_a_list_that_comes_again_with_other_transactions_is_another_block() -> None:
+    pace = Pace(4)
+    transactions = block(POOL)
+    pace.choose(transactions)
+    pace.note(Way.ALONE, transactions, [0.004] * 100, 0.5)
+    pace.choose(transactions)
+    transactions[:] = block(TOKEN)
+    pace.choose(transactions)
+    assert pace.costs(block(POOL)).runs[0] == 0.004  # of another list than the one at hand
+    pace.note(Way.ALONE, transactions, [0.001] * 100, 0.2)
+    assert pace.costs([Tx(POOL), Tx(TOKEN)]).runs == [0.004, 0.001]
+    pace.choose(transactions)
+    del transactions[1:]
+    assert len(pace.costs(transactions).runs) == 1
+
+
 def test_signatures_are_shared_so_that_nobody_waits() -> None:
     """A coordinator with nothing else to do takes nearly half; a busy one next to nothing."""
     pace = Pace(4)
