@@ -87,6 +87,17 @@ class Run:
 
 
 def facts_of(computation: Any) -> dict[str, Any]:
+    return {
+        "gas refund": computation.get_gas_refund(),
+        "logs": computation.get_raw_log_entries(),
+        "deleted": sorted(computation.get_accounts_for_deletion()),
+        "beneficiaries": sorted(computation.get_self_destruct_beneficiaries()),
+        **facts_of_call(computation),
+    }
+
+
+def facts_of_call(computation: Any) -> dict[str, Any]:
+    """Without what py-evm gathers from all calls below at every level anew."""
     meter = computation._gas_meter
     error = computation._error
     return {
@@ -96,15 +107,14 @@ def facts_of(computation: Any) -> dict[str, Any]:
         "return data": bytes(computation.return_data),
         "gas remaining": meter.gas_remaining,
         "gas refunded": meter.gas_refunded,
-        "gas refund": computation.get_gas_refund(),
         "gas used": computation.get_gas_used(),
-        "logs": computation.get_raw_log_entries(),
-        "deleted": sorted(computation.get_accounts_for_deletion()),
-        "beneficiaries": sorted(computation.get_self_destruct_beneficiaries()),
+        "own logs": list(computation._log_entries),
+        "deletes": list(computation.accounts_to_delete),
+        "enriches": list(computation.beneficiaries),
         # Homestead's children append to a list of the class, which belongs to no run.
         "created": computation.__dict__.get("contracts_created"),
         "message": (computation.msg.depth, computation.msg.gas, bytes(computation.msg.data)),
-        "children": [facts_of(child) for child in computation.children],
+        "children": list(map(facts_of_call, computation.children)),
     }
 
 

@@ -195,7 +195,6 @@ def test_calls_at_every_depth_and_gas(lab: Any, fork: str, name: str) -> None:
         assert not found, (gas, found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fork", ("frontier", "homestead"))
 @pytest.mark.parametrize(
     "code",
