@@ -173,25 +173,25 @@ def replay(
     vm_class = subject.transform(recording.vm_class)
     recording = merged(recording)
     world = World.of(recording)
-    sequential = _execute(world, specified(recording))
+    sequential = _timed(world, specified(recording))
     _require_same_fate(recording, sequential)
     against_header = () if recording.refused else _against_header(recording, sequential)
     if not all(check.equal is not False for check in against_header):
         raise _incomplete(recording, against_header, sequential)
 
     subject.take_tally()
-    cold = _execute(world, vm_class, walk=True)
+    cold = _timed(world, vm_class, walk=True)
     cold_tally = subject.take_tally()
     again: list[Check] = []
     for _ in range(warm_up):
         again += _against_sequential(_execute(world, vm_class), sequential, "warming up")
     subject.take_tally()
-    warm = [_execute(world, vm_class, walk=True)]
+    warm = [_timed(world, vm_class, walk=True)]
     warm_tally = subject.take_tally()
     usual = [sequential.seconds]
     for _ in range(repeats - 1):
-        usual.append(_execute(world, specified(recording)).seconds)
-        warm.append(_execute(world, vm_class, walk=True))
+        usual.append(_timed(world, specified(recording)).seconds)
+        warm.append(_timed(world, vm_class, walk=True))
     for run in warm[1:]:
         again += _against_sequential(run, sequential, "again")
     return BlockReplay(
@@ -253,10 +253,15 @@ class _Execution:
     missing: str = ""
 
 
+def _timed(world: World, vm_class: VmClass, walk: bool = False) -> _Execution:
+    """`_execute`, whose seconds are of interest: it pays for nothing that others left behind."""
+    gc.collect()
+    return _execute(world, vm_class, walk)
+
+
 def _execute(world: World, vm_class: VmClass, walk: bool = False) -> _Execution:
     transactions = world.recording.decoded()
     vm = world.vm(vm_class)
-    gc.collect()  # nobody pays for what the run before has left behind
     started = time.perf_counter()
     try:
         header, receipts, computations = vm.apply_all_transactions(transactions, world.header)
