@@ -39,6 +39,7 @@ _STRING_HEADERS = [bytes((0x80 + size,)) for size in range(56)]
 _STRING_HEADERS += [bytes((0xB8, size)) for size in range(56, 256)]
 _LIST_HEADERS = [bytes((0xC0 + size,)) for size in range(56)]
 _LIST_HEADERS += [bytes((0xF8, size)) for size in range(56, 256)]
+_ODD_LEAF = [bytes((0x30 + digit,)) for digit in range(16)]
 _ONE_BYTE = [bytes((byte,)) if byte < 0x80 else bytes((0x81, byte)) for byte in range(256)]
 
 # A branch whose children are all hashes or blank and that has no value: every branch of a trie with
@@ -91,6 +92,8 @@ def node_of(payload: bytes) -> bytes:
     size = len(payload)
     if size < 256:
         return _LIST_HEADERS[size] + payload
+    if size < 1 << 16:  # branches, and most receipts
+        return b"\xf9" + size.to_bytes(2, "big") + payload
     width = (size.bit_length() + 7) // 8
     return bytes((0xF7 + width,)) + size.to_bytes(width, "big") + payload
 
@@ -147,6 +150,14 @@ def end_of_item(node: bytes, position: int) -> int:
 def leaf_path(path: str) -> bytes:
     """Return the first item of a leaf with this path."""
     return string_item(bytes.fromhex("3" + path if len(path) & 1 else "20" + path))
+
+
+def leaf_path_of_key(key: bytes, depth: int) -> bytes:
+    """Return the first item of a leaf with what is left of a key after ``depth`` digits."""
+    start = depth >> 1
+    if depth & 1:
+        return string_item(_ODD_LEAF[key[start] & 15] + key[start + 1 :])
+    return string_item(b"\x20" + key[start:])
 
 
 def extension_path(path: str) -> bytes:

@@ -26,9 +26,11 @@ from parallel_evm.merkle.nodes import (
     NIBBLE,
     VALUE,
     NodeSource,
+    end_of_item,
     extension_path,
     items_of,
     leaf_path,
+    leaf_path_of_key,
     match_branch,
     missing_node,
     node_of,
@@ -63,9 +65,7 @@ def update(source: NodeSource, root: bytes, changes: Mapping[bytes, bytes]) -> T
     if not changes:
         return TrieUpdate(root, {})
     keys = sorted(changes)
-    batch = _Batch(
-        source, root, [key.hex() for key in keys], [string_item(changes[key]) for key in keys]
-    )
+    batch = _Batch(source, root, keys, [string_item(changes[key]) for key in keys])
     old = BLANK if root == BLANK_ROOT_HASH else batch.fetch(root, 0)
     new = batch.apply_one(old, 0, 0) if len(keys) == 1 else batch.apply(old, 0, len(keys), 0)
     return TrieUpdate(root, {}) if new == old else batch.finish(new)
@@ -74,18 +74,20 @@ def update(source: NodeSource, root: bytes, changes: Mapping[bytes, bytes]) -> T
 class _Batch:
     """The changes of one update, sorted, and the nodes made so far.
 
-    `keys` are paths, `values` items; `BLANK` deletes. A slice of changes is [low, high), and all
-    its keys agree on their first `depth` digits, which lead to the node in question.
+    `values` are items; `BLANK` deletes. A slice of changes is [low, high), and all its keys agree
+    on their first `depth` digits, which lead to the node in question.
     """
 
-    __slots__ = ("_keys", "_nodes", "_root", "_source", "_values")
+    __slots__ = ("_keys", "_nodes", "_raw", "_root", "_source", "_values")
 
     def __init__(
-        self, source: NodeSource, root: bytes, keys: list[str], values: list[bytes]
+        self, source: NodeSource, root: bytes, keys: list[bytes], values: list[bytes]
     ) -> None:
         self._source = source
         self._root = root
-        self._keys = keys
+        self._raw = keys
+        self._keys = [key.hex() for key in keys]
+        """The same as paths."""
         self._values = values
         self._nodes: dict[bytes, bytes] = {}
 
@@ -113,6 +115,10 @@ class _Batch:
             return self._branch(items, low, high, depth, set())
         path, is_leaf = path_of(items[0])
         if is_leaf:
+            if low + 1 == high:
+                met = self._meet(path, items[1], low, depth)
+                if met is not None:
+                    return met
             return self._grow({self._keys[low][:depth] + path: items[1]}, low, high, depth)
         return self._extension(node, path, items[1], low, high, depth)
 
@@ -126,9 +132,13 @@ class _Batch:
         value = self._values[index]
         branch = match_branch(node)
         if not branch:
-            path = leaf_path(key[depth:])
-            # Only in a branch can the first item be a hash, and look like a path by chance.
-            if node.startswith(path, payload_start(node)) and path[0] != HASH_PREFIX:
+            path = leaf_path_of_key(self._raw[index], depth)
+            start = payload_start(node)
+            # In a branch the first item can be a hash, and look like a path by chance. Then more
+            # than one item follows.
+            if node.startswith(path, start) and (
+                path[0] != HASH_PREFIX or end_of_item(node, start + len(path)) == len(node)
+            ):
                 return BLANK if value == BLANK else node_of(path + value)
         elif len(key) > depth:
             slot = NIBBLE[key[depth]]
@@ -146,9 +156,30 @@ class _Batch:
                 return self._settle(items, {slot}, new == BLANK, index)
             if value == BLANK:
                 return node
-            new = reference_to(node_of(leaf_path(key[depth + 1 :]) + value), self._nodes)
+            path = leaf_path_of_key(self._raw[index], depth + 1)
+            new = reference_to(node_of(path + value), self._nodes)
             return node_of(node[branch.start(1) : start] + new + node[end:])
         return self.apply(node, index, index + 1, depth)
+
+    def _meet(self, path: str, item: bytes, index: int, depth: int) -> bytes | None:
+        """Return the node over an old leaf and one key that parts from it, as `_grow` would.
+
+        None where nothing is added, or one of them ends where the other goes on.
+        """
+        rest = self._keys[index][depth:]
+        value = self._values[index]
+        fork = _fork(rest, path, 0)
+        if value == BLANK or fork == len(rest) or fork == len(path):
+            return None
+        items = [BLANK] * BRANCH_ITEMS
+        old = node_of(leaf_path(path[fork + 1 :]) + item)
+        items[NIBBLE[path[fork]]] = reference_to(old, self._nodes)
+        new = node_of(leaf_path_of_key(self._raw[index], depth + fork + 1) + value)
+        items[NIBBLE[rest[fork]]] = reference_to(new, self._nodes)
+        branch = node_of(b"".join(items))
+        if not fork:
+            return branch
+        return node_of(extension_path(rest[:fork]) + reference_to(branch, self._nodes))
 
     def _grow(self, entries: dict[str, bytes], low: int, high: int, depth: int) -> bytes:
         """Return the node over these entries (none, or those of an old leaf) and a slice."""
@@ -217,8 +248,13 @@ class _Batch:
         fetched is needed for the key at `index`.
         """
         if not shrunk or items.count(BLANK) < BRANCH_ITEMS - 1:
-            for slot in bare:
-                items[slot] = reference_to(items[slot], self._nodes)
+            nodes = self._nodes
+            for slot in bare:  # `reference_to`, for all of them
+                node = items[slot]
+                if len(node) >= 32:
+                    digest = keccak(node)
+                    nodes[digest] = node
+                    items[slot] = b"\xa0" + digest
             return node_of(b"".join(items))
         if items[VALUE] != BLANK:
             return node_of(leaf_path("") + items[VALUE])
