@@ -76,6 +76,8 @@ class LeanAssembly:
 
     def _contents(self, transactions: Sequence[SignedTransactionAPI]) -> list[bytes]:
         """As EIP-2718 has them: asked for when a block is made, and again when it is validated."""
+        if not isinstance(transactions, Sequence):  # an iterator, which gives them once
+            return list(map(encoded, transactions))
         before, contents = self._encoded
         if len(before) != len(transactions) or not all(map(is_, before, transactions)):
             contents = list(map(encoded, transactions))
