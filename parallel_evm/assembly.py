@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from operator import is_
 from typing import Any, ClassVar, Final, cast
 
 import rlp.codec
@@ -41,7 +40,7 @@ from parallel_evm.hashing import keccak
 from parallel_evm.merkle.index import Listed, index_trie, listed
 from parallel_evm.merkle.nodes import node_of, number_item
 from parallel_evm.merkle.update import TrieUpdate
-from parallel_evm.rlp_objects import changed, encoded
+from parallel_evm.rlp_objects import are_same, changed, encoded
 
 REPLACED: Final = (
     "_assign_block_rewards",
@@ -79,7 +78,7 @@ class LeanAssembly:
         if not isinstance(transactions, Sequence):  # an iterator, which gives them once
             return list(map(encoded, transactions))
         before, contents = self._encoded
-        if len(before) != len(transactions) or not all(map(is_, before, transactions)):
+        if not are_same(before, transactions):
             contents = list(map(encoded, transactions))
             self._encoded = tuple(transactions), contents
         return contents

@@ -1,12 +1,14 @@
 """rlp's objects (headers, blocks, transactions, receipts, logs), without asking rlp twice.
 
 Responsible for: `made_of`, which takes fields that are known to be sound; `changed`, which copies
-nothing that stays; `encoded`, which encodes nothing that was decoded.
+nothing that stays; `encoded`, which encodes nothing that was decoded; `are_same`.
 Talks to: nobody. Never: changes an object; all of them are immutable, and may be shared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import is_
 from typing import Any, Final, cast
 
 from rlp.sedes.serializable import BaseSerializable
@@ -35,6 +37,11 @@ def encoded(item: Any) -> bytes:
             return bytes((item.type_id,)) + content
     made: bytes = item.encode()
     return made
+
+
+def are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Are these the very same objects, and is there any?"""
+    return bool(some) and len(some) == len(others) and all(map(is_, some, others))
 
 
 def header_class(vm_class: Any) -> Any:

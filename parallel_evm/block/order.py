@@ -144,7 +144,8 @@ class InOrder:
         with natively(vm.state):
             receipt, computation = vm.apply_transaction(block.ledger.header(), transaction)
         block.trails[index].attempts += 1
-        self._judge.note_run_by_others()
+        if not block.runs_all:
+            self._judge.note_run_by_others()
         block.ledger.enter_receipt(transaction, receipt, computation)
 
     def _learn_of_hot_slots(self, speculation: Speculation, failed: Sequence[Key] = ()) -> None:

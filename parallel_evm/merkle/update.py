@@ -78,16 +78,16 @@ class _Batch:
     on their first `depth` digits, which lead to the node in question.
     """
 
-    __slots__ = ("_keys", "_nodes", "_raw", "_root", "_source", "_values")
+    __slots__ = ("_keys", "_nodes", "_paths", "_root", "_source", "_values")
 
     def __init__(
         self, source: NodeSource, root: bytes, keys: list[bytes], values: list[bytes]
     ) -> None:
         self._source = source
         self._root = root
-        self._raw = keys
-        self._keys = [key.hex() for key in keys]
-        """The same as paths."""
+        self._keys = keys
+        self._paths = [key.hex() for key in keys]
+        """Those of the keys."""
         self._values = values
         self._nodes: dict[bytes, bytes] = {}
 
@@ -104,7 +104,7 @@ class _Batch:
         try:
             return self._source(digest)
         except KeyError as missing:
-            raise missing_node(digest, self._root, self._keys[index], None) from missing
+            raise missing_node(digest, self._root, self._paths[index], None) from missing
 
     def apply(self, node: bytes, low: int, high: int, depth: int) -> bytes:
         """Return the node that takes this one's place after a slice of changes."""
@@ -119,7 +119,7 @@ class _Batch:
                 met = self._meet(path, items[1], low, depth)
                 if met is not None:
                     return met
-            return self._grow({self._keys[low][:depth] + path: items[1]}, low, high, depth)
+            return self._grow({self._paths[low][:depth] + path: items[1]}, low, high, depth)
         return self._extension(node, path, items[1], low, high, depth)
 
     def apply_one(self, node: bytes, index: int, depth: int) -> bytes:
@@ -128,11 +128,11 @@ class _Batch:
         Nearly always it is a new value for an existing key: then the path is followed with nothing
         taken apart, and on the way back the child's hash is replaced in place.
         """
-        key = self._keys[index]
+        whole = self._paths[index]
         value = self._values[index]
         branch = match_branch(node)
         if not branch:
-            path = leaf_path_of_key(self._raw[index], depth)
+            path = leaf_path_of_key(self._keys[index], depth)
             start = payload_start(node)
             # In a branch the first item can be a hash, and look like a path by chance. Then more
             # than one item follows.
@@ -140,8 +140,8 @@ class _Batch:
                 path[0] != HASH_PREFIX or end_of_item(node, start + len(path)) == len(node)
             ):
                 return BLANK if value == BLANK else node_of(path + value)
-        elif len(key) > depth:
-            slot = NIBBLE[key[depth]]
+        elif len(whole) > depth:
+            slot = NIBBLE[whole[depth]]
             start, end = branch.span(slot + 1)
             child = node[start:end]
             if child != BLANK:
@@ -156,7 +156,7 @@ class _Batch:
                 return self._settle(items, {slot}, new == BLANK, index)
             if value == BLANK:
                 return node
-            path = leaf_path_of_key(self._raw[index], depth + 1)
+            path = leaf_path_of_key(self._keys[index], depth + 1)
             new = reference_to(node_of(path + value), self._nodes)
             return node_of(node[branch.start(1) : start] + new + node[end:])
         return self.apply(node, index, index + 1, depth)
@@ -166,7 +166,7 @@ class _Batch:
 
         None where nothing is added, or one of them ends where the other goes on.
         """
-        rest = self._keys[index][depth:]
+        rest = self._paths[index][depth:]
         value = self._values[index]
         fork = _fork(rest, path, 0)
         if value == BLANK or fork == len(rest) or fork == len(path):
@@ -174,7 +174,7 @@ class _Batch:
         items = [BLANK] * BRANCH_ITEMS
         old = node_of(leaf_path(path[fork + 1 :]) + item)
         items[NIBBLE[path[fork]]] = reference_to(old, self._nodes)
-        new = node_of(leaf_path_of_key(self._raw[index], depth + fork + 1) + value)
+        new = node_of(leaf_path_of_key(self._keys[index], depth + fork + 1) + value)
         items[NIBBLE[rest[fork]]] = reference_to(new, self._nodes)
         branch = node_of(b"".join(items))
         if not fork:
@@ -183,20 +183,20 @@ class _Batch:
 
     def _grow(self, entries: dict[str, bytes], low: int, high: int, depth: int) -> bytes:
         """Return the node over these entries (none, or those of an old leaf) and a slice."""
-        keys, values = self._keys, self._values
+        paths, values = self._paths, self._values
         if not entries and BLANK not in values[low:high]:
-            return self._build(keys, values, low, high, depth)
-        entries.update(zip(keys[low:high], values[low:high], strict=True))
-        live = sorted(key for key, value in entries.items() if value != BLANK)
+            return self._build(paths, values, low, high, depth)
+        entries.update(zip(paths[low:high], values[low:high], strict=True))
+        live = sorted(path for path, value in entries.items() if value != BLANK)
         if not live:
             return BLANK
-        return self._build(live, [entries[key] for key in live], 0, len(live), depth)
+        return self._build(live, [entries[path] for path in live], 0, len(live), depth)
 
     def _build(
-        self, keys: list[str], values: list[bytes], low: int, high: int, depth: int
+        self, paths: list[str], values: list[bytes], low: int, high: int, depth: int
     ) -> bytes:
         """Return the node over a slice of keys and values with nothing below it yet."""
-        first, last = keys[low], keys[high - 1]
+        first, last = paths[low], paths[high - 1]
         if low + 1 == high:
             return node_of(leaf_path(first[depth:]) + values[low])
         fork = _fork(first, last, depth)
@@ -204,8 +204,10 @@ class _Batch:
         if len(first) == fork:
             items[VALUE] = values[low]
             low += 1
-        for slot, start, end in _slices(keys, low, high, fork):
-            items[slot] = reference_to(self._build(keys, values, start, end, fork + 1), self._nodes)
+        for slot, start, end in _slices(paths, low, high, fork):
+            items[slot] = reference_to(
+                self._build(paths, values, start, end, fork + 1), self._nodes
+            )
         branch = node_of(b"".join(items))
         if fork == depth:
             return branch
@@ -216,14 +218,14 @@ class _Batch:
 
         In the slots `bare` the items are nodes that still need a reference.
         """
-        keys = self._keys
+        paths = self._paths
         first = low
         shrunk = False
-        if len(keys[low]) == depth:
+        if len(paths[low]) == depth:
             items[VALUE] = self._values[low]
             shrunk = items[VALUE] == BLANK
             low += 1
-        for slot, start, end in _slices(keys, low, high, depth):
+        for slot, start, end in _slices(paths, low, high, depth):
             child = items[slot]
             if child[0] == HASH_PREFIX:
                 old = self.fetch(child[1:], start)
@@ -248,13 +250,8 @@ class _Batch:
         fetched is needed for the key at `index`.
         """
         if not shrunk or items.count(BLANK) < BRANCH_ITEMS - 1:
-            nodes = self._nodes
-            for slot in bare:  # `reference_to`, for all of them
-                node = items[slot]
-                if len(node) >= 32:
-                    digest = keccak(node)
-                    nodes[digest] = node
-                    items[slot] = b"\xa0" + digest
+            for slot in bare:
+                items[slot] = reference_to(items[slot], self._nodes)
             return node_of(b"".join(items))
         if items[VALUE] != BLANK:
             return node_of(leaf_path("") + items[VALUE])
@@ -279,11 +276,11 @@ class _Batch:
         self, node: bytes, path: str, child: bytes, low: int, high: int, depth: int
     ) -> bytes:
         """Return what an extension becomes after a slice of changes."""
-        keys, values = self._keys, self._values
-        stretch = keys[low][:depth] + path
-        start = bisect_left(keys, stretch, low, high)
+        paths, values = self._paths, self._values
+        stretch = paths[low][:depth] + path
+        start = bisect_left(paths, stretch, low, high)
         # "g" sorts behind all digits.
-        end = bisect_left(keys, stretch + "g", start, high)
+        end = bisect_left(paths, stretch + "g", start, high)
         if all(value == BLANK for value in values[low:start] + values[end:high]):
             # Nothing is added off the path, and there is nothing to delete there.
             if start == end:
@@ -292,7 +289,7 @@ class _Batch:
             new = self.apply(old, start, end, depth + len(path))
             return node if new == old else self._lengthen(path, new, None)
         # The path forks: a branch takes the place of one of its digits.
-        shared = min(_fork(path, keys[index][depth:], 0) for index in (low, high - 1))
+        shared = min(_fork(path, paths[index][depth:], 0) for index in (low, high - 1))
         slot, rest = NIBBLE[path[shared]], path[shared + 1 :]
         items = [BLANK] * BRANCH_ITEMS
         items[slot] = node_of(extension_path(rest) + child) if rest else child
@@ -309,12 +306,12 @@ def reference_to(node: bytes, nodes: dict[bytes, bytes]) -> bytes:
     return b"\xa0" + digest
 
 
-def _slices(keys: list[str], low: int, high: int, depth: int) -> Iterator[tuple[int, int, int]]:
-    """Part a slice of keys by the digit at `depth`: yield digit, low and high of each part."""
+def _slices(paths: list[str], low: int, high: int, depth: int) -> Iterator[tuple[int, int, int]]:
+    """Part a slice of paths by the digit at `depth`: yield digit, low and high of each part."""
     while low < high:
-        digit = keys[low][depth]
+        digit = paths[low][depth]
         end = low + 1
-        while end < high and keys[end][depth] == digit:
+        while end < high and paths[end][depth] == digit:
             end += 1
         yield NIBBLE[digit], low, end
         low = end

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from parallel_evm.merkle.index import Listed, listed
 from parallel_evm.merkle.update import TrieUpdate
+from parallel_evm.rlp_objects import are_same
 from parallel_evm.speculation.senders import recover_encoded, remember_sender
 from parallel_evm.workers import wire
 from parallel_evm.workers.clerk import Clerk
@@ -121,7 +122,7 @@ class Reader:
         """Now these are wanted: their senders are put down in them. None if the process was not
         told of them, or could not read them in time."""
         wanted = self._wanted
-        if wanted is None or not _are_same(wanted.transactions, transactions):
+        if wanted is None or not are_same(wanted.transactions, transactions):
             return None
         late = time.perf_counter() + _RECOVERY_SECONDS * wanted.unknown
         while not wanted.is_over and (left := late - time.perf_counter()) > 0:
@@ -137,12 +138,3 @@ class Reader:
         if known is None or read.listing is None or len(read.listing[0]) != len(known):
             return Taken(None)
         return Taken(Listed(known, *read.listing))
-
-
-def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Are these the very same objects, and is there any?"""
-    return (
-        bool(some)
-        and len(some) == len(others)
-        and all(one is other for one, other in zip(some, others, strict=True))
-    )
