@@ -589,6 +589,16 @@ def test_the_report_of_a_block() -> None:
     assert json.loads(json.dumps(reports[0].to_dict()))["transactions"][2]["conflicts"]
 
 
+def test_a_conflict_names_who_wrote_last_wherever_that_ran() -> None:
+    reports: list[BlockReport] = []
+    acts = [Act(n, CONTRACTS["counter"]) for n in range(3)]
+    chain_class = parallel(SHANGHAI.chain_class, reports, lanes=(0, 1, 2))
+    assert _twice(chain_class, acts) == _twice(SHANGHAI.chain_class, acts)
+    for report in reports:
+        writers = [{c.writer for c in t.conflicts} for t in report.transactions]
+        assert writers == [set(), {0}, {1}]  # the second one ran again here
+
+
 def test_what_a_listener_raises_is_raised_and_the_chain_goes_on() -> None:
     class Full(Exception):
         pass
