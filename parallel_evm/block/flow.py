@@ -125,7 +125,7 @@ class _Flow:
         self._workers = workers
         self._rules = rules
         self._pace = pace
-        self._senders = Senders(block, pace, workers - 1)
+        self._senders = Senders(block, pace)
         self._layout = Layout()
         self._order: InOrder | None = None
         self._took_lanes = False
@@ -190,18 +190,12 @@ class _Flow:
         if block.runs_all:  # it learned for a way that others will go
             seconds -= block.clock.learning
         runs = [trail.seconds for trail in block.trails]
+        self._senders.note_pace()
         pace.note(way, transactions, runs, seconds, knows_senders=block.knows_senders)
-        asked = self._senders.asked
-        if asked and session.recovering:  # else nobody helped
-            pace.note_help(session.recovering / len(asked))
-        if way is Way.ASSISTED:
-            entering = max(0.0, self._judging_cpu - sum(runs))
-            pace.note_meanwhile(way, entering / len(transactions))
         if way is not Way.TOGETHER:
             return
         theirs = [trail.seconds for trail in block.trails if trail.worker is not None]
         others = sum(theirs)
-        pace.note_meanwhile(way, self._layout.forecasting / len(transactions))
         given = len(transactions) - len(self._layout.mine)
         # Time that workers spent in vain would make what they do look dear.
         if self._took_lanes is self._layout.hopes and 2 * len(theirs) >= given:

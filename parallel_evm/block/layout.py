@@ -7,7 +7,6 @@ Never: writes; whatever it lays out may be wrong.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,8 +45,6 @@ class Layout:
     hot: HotPlan = field(default_factory=HotPlan)
     costs: Costs | None = None
     """Of the transactions, where this process runs some of them."""
-    forecasting: float = 0.0
-    """Seconds that the forecasts took, without the waiting for senders."""
 
 
 class Planner:
@@ -67,7 +64,6 @@ class Planner:
         self._senders = senders
         self._pace = pace
         self._workers = workers
-        self._forecasting = 0.0
 
     def start(self) -> Layout:
         """Forecast accesses, lay lanes, set the workers going."""
@@ -95,19 +91,15 @@ class Planner:
             mine = frozenset(lanes.pop())
         work = Work(lanes, self._tasks(forecasts, hot), whole=hopes, lists=block.vm.lean)
         block.session.start(work)
-        return Layout(mine, hopes, work.teaching, hot, costs, self._forecasting)
+        return Layout(mine, hopes, work.teaching, hot, costs)
 
     def _forecast(self) -> list[Any]:
         """Of the whole block, in order: some slots are counted up from one to the next."""
-        clock = self._block.clock
-        started = time.perf_counter() - clock.senders
         self._forecasts.begin(self._block.committed)
-        forecasts = [
+        return [
             self._forecasts.forecast(index, transaction, self._senders.find(index))
             for index, transaction in enumerate(self._block.transactions)
         ]
-        self._forecasting = time.perf_counter() - clock.senders - started
-        return forecasts
 
     def _probe(self, forecasts: Sequence[Any]) -> bool:
         """Learn what nothing is known of, from one transaction each. Is there anything new?

@@ -1,72 +1,87 @@
 """Who sent a block's transactions: recovered here, by workers meanwhile, or both.
 
-Responsible for: who recovers which, and for waiting for those that others recover.
-Talks to: the session; `speculation.senders`, which recovers; `pace`, which knows what it costs.
-Never: judges a signature.
+Responsible for: who recovers which, and for finding a sender when it is needed.
+Talks to: the session; `speculation.senders`, which recovers; `pace`, which knows how many were
+recovered here lately.
+Never: judges a signature, or waits: while one is on its way, those are recovered here that others
+would come to last. So nobody has to know beforehand how fast they are.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from typing import Final
 
 from parallel_evm.block.underway import Underway
 from parallel_evm.scheduling.pace import Pace
 from parallel_evm.speculation.senders import recover_sender, remember_sender
 
+_AT_ONCE: Final = 4
+"""So many are recovered here between two looks at what others have found."""
+
 
 class Senders:
     """The senders of one block, which are put down in `Underway.senders`."""
 
-    def __init__(self, block: Underway, pace: Pace | None, helpers: int) -> None:
-        """``helpers``: so many other processes may recover some."""
+    def __init__(self, block: Underway, pace: Pace | None) -> None:
         self._block = block
         self._pace = pace
-        self._helpers = helpers
-        self.asked: frozenset[int] = frozenset()
-        """Transactions whose senders the session was asked for."""
+        self._unknown = 0
+        """So many were unknown where others could be asked,"""
+        self._own = 0
+        """and so many of them were recovered here."""
+        self._asked: set[int] = set()
+        """Transactions whose senders others were asked for, and which have not been needed yet."""
 
     def recover(self) -> None:
-        """Recover some, and ask for the others.
-
-        Those that are needed first are recovered here; all, where nobody helps: one after the other
-        is faster than each before its transaction.
-        """
+        """Ask for those that are unknown, and recover the first of them here; all, where nobody
+        helps: one after the other is faster than each before its transaction."""
         started = time.perf_counter()
-        block = self._block
+        block, pace = self._block, self._pace
         unknown = [index for index, sender in enumerate(block.senders) if sender is None]
-        mine = frozenset(unknown[: self._own_share(len(unknown))])
-        lists = block.vm.lean and block.runs_all
-        block.session.ask_senders([index for index in unknown if index not in mine], lists)
-        self._recover(mine)
-        self.asked = frozenset(unknown) - mine
+        own = len(unknown) if block.is_alone else 0
+        if not block.is_alone:
+            self._unknown = len(unknown)
+            if pace is not None and block.way is not None:
+                own = pace.own_senders(block.way, len(unknown))
+            others = unknown[own:]
+            block.session.ask_senders(others, block.vm.lean and block.runs_all)
+            self._asked.update(others)
+        for index in unknown[:own]:
+            self._recover(index)
         block.clock.senders = time.perf_counter() - started
 
     def find(self, index: int) -> bytes | None:
-        """The sender of a transaction, waited for where a worker was asked."""
-        block = self._block
-        if index in self.asked and block.senders[index] is None:
+        """The sender of a transaction; None where its signature is not valid."""
+        if index in self._asked:
             started = time.perf_counter()
-            sender = block.senders[index] = block.session.sender(index)
-            if sender is not None:
-                remember_sender(block.transactions[index], sender)
-            block.clock.senders += time.perf_counter() - started
-        return block.senders[index]
+            self._asked.remove(index)
+            self._find(index)
+            self._block.clock.senders += time.perf_counter() - started
+        return self._block.senders[index]
 
-    def _own_share(self, unknown: int) -> int:
-        """How many of the ``unknown`` senders to recover here, where workers do the others."""
+    def _find(self, index: int) -> None:
+        block, session = self._block, self._block.session
+        while session.awaits_sender(index):
+            others = session.take_back_senders(_AT_ONCE)
+            if not others:
+                break
+            self._asked.difference_update(others)
+            for other in others:
+                self._recover(other)
+        sender = session.sender(index)
+        if sender is None:
+            self._recover(index)
+        else:
+            block.senders[index] = sender
+            remember_sender(block.transactions[index], sender)
+
+    def _recover(self, index: int) -> None:
         block = self._block
-        if block.is_alone:
-            return unknown
-        if self._pace is None or block.way is None or not unknown:
-            return 0
-        return self._pace.own_senders(block.way, block.transactions, unknown, self._helpers)
+        self._own += 1
+        block.senders[index] = recover_sender(block.transactions[index], block.fields[index])
 
-    def _recover(self, indices: Collection[int]) -> None:
-        started = time.perf_counter()
-        for index in indices:
-            self._block.senders[index] = recover_sender(
-                self._block.transactions[index], self._block.fields[index]
-            )
-        if indices and self._pace is not None:
-            self._pace.note_senders((time.perf_counter() - started) / len(indices))
+    def note_pace(self) -> None:
+        """How many it was best to recover here, for the next block."""
+        if self._unknown and self._pace is not None and self._block.way is not None:
+            self._pace.note_senders(self._block.way, self._own / self._unknown)

@@ -41,12 +41,7 @@ _LAST_RETRY: Final = 2048
 _UNKNOWN_BURDEN: Final = 0.5
 _UNKNOWN_BURDEN_OF_LANES: Final = 0.1
 _UNKNOWN_FREIGHT: Final = 0.2
-_UNKNOWN_RECOVERY: Final = 0.00006
-"""Seconds to find the sender of a signature, before anybody measured it."""
-_UNKNOWN_HELP: Final = 0.000075
-"""The same for a worker, which is told the transaction and has to answer."""
-_HEAD_START: Final = 0.0008
-"""Seconds until the first sender arrives that a worker was asked for."""
+_NEARLY: Final = 0.8
 _MAX_CALLS: Final = 1 << 14
 _ADDRESS_BYTES: Final = 20
 
@@ -137,11 +132,8 @@ class Pace:
         self._patience = _FIRST_RETRY
         self._burden = {False: _UNKNOWN_BURDEN, True: _UNKNOWN_BURDEN_OF_LANES}
         self._freight = _UNKNOWN_FREIGHT
-        self._recovery = _UNKNOWN_RECOVERY
-        self._help = _UNKNOWN_HELP
-        self._meanwhile: dict[Way, float] = {}
-        """What the coordinator does for a transaction while workers recover senders, apart from
-        running it, in seconds."""
+        self._own_senders: dict[Way, float] = {}
+        """The share of senders that was recovered here where workers could be asked."""
         self._at_hand: tuple[Sequence[Any], list[bytes]] = ((), [])
         """The block chosen for, which is asked about again and again, and what its transactions
         call."""
@@ -175,29 +167,17 @@ class Pace:
         self._absent = self._patience
         self._patience = min(2 * self._patience, _LAST_RETRY)
 
-    def own_senders(self, way: Way, transactions: Sequence[Any], unknown: int, helpers: int) -> int:
+    def own_senders(self, way: Way, unknown: int) -> int:
         """How many of the ``unknown`` senders the coordinator had best recover itself, before it
-        turns to other things, so that neither it nor ``helpers`` workers wait in the end."""
-        meanwhile = self._meanwhile.get(way, 0.0) * len(transactions)
-        if way is Way.ASSISTED:
-            meanwhile += sum(map(self._seconds, self._calls(transactions)))
-        others = self._help / helpers
-        share = (unknown * others - meanwhile) / (self._recovery + others)
-        return min(unknown, int(max(share, _HEAD_START / self._recovery)))
+        turns to other things: not quite as many as it came to lately, as it will take over more
+        wherever it would have to wait."""
+        return int(_NEARLY * unknown * self._own_senders.get(way, 0.0))
 
-    def note_senders(self, seconds: float) -> None:
-        """To find one."""
-        self._recovery += _LATEST * (seconds - self._recovery)
-
-    def note_help(self, seconds: float) -> None:
-        """What went by in a worker for each sender."""
-        self._help += _LATEST * (seconds - self._help)
-
-    def note_meanwhile(self, way: Way, seconds: float) -> None:
-        """What the coordinator did for a transaction until the last sender was needed: forecasts,
-        or, where the transactions ran here, what came on top of running them."""
-        before = self._meanwhile.get(way, seconds)
-        self._meanwhile[way] = before + _LATEST * (seconds - before)
+    def note_senders(self, way: Way, share: float) -> None:
+        """Of a block whose senders workers could be asked for: what ``share`` of those that were
+        unknown the coordinator recovered itself."""
+        before = self._own_senders.get(way, share)
+        self._own_senders[way] = before + _LATEST * (share - before)
 
     def costs(self, transactions: Sequence[Any], whole: bool = False) -> Costs:
         """What to lay lanes by, for a block with workers. ``whole``: the coordinator will have

@@ -27,10 +27,39 @@ from parallel_evm.workers.handle import WorkerHandle
 from parallel_evm.workers.interrupts import held_back
 from parallel_evm.workers.parcel import Parcel
 from parallel_evm.workers.pipes import readable
-from parallel_evm.workers.session import BlockJob, Task, Work
+from parallel_evm.workers.session import SENDERS_AT_ONCE, BlockJob, Task, Work
 
 _LOOK_AROUND_SECONDS: Final = 0.5
 """How often signs of life are checked while waiting."""
+
+
+class _Share:
+    """Transactions whose senders one worker was asked for, and how far it is with them."""
+
+    def __init__(self, indices: Sequence[int], wanted: Any) -> None:
+        """``wanted``: shared memory, where the worker looks how many it need find."""
+        self._indices = indices
+        self._told = 0
+        self._wanted = wanted
+        wanted.value = len(indices)
+
+    def told(self, count: int) -> Sequence[int]:
+        """The next ``count`` of them, now that they are told."""
+        start = self._told
+        self._told += count
+        return self._indices[start : self._told]
+
+    def untouched(self) -> int:
+        """So many it has not begun with, as far as one can tell from here."""
+        untouched: int = self._wanted.value - self._told - SENDERS_AT_ONCE
+        return untouched
+
+    def take_back(self, count: int) -> Sequence[int]:
+        """The last ones, of those that it has not begun with."""
+        end = self._wanted.value
+        start = end - max(0, min(count, self.untouched()))
+        self._wanted.value = start
+        return self._indices[start:end]
 
 
 class ProcessSession:
@@ -47,7 +76,6 @@ class ProcessSession:
     ) -> None:
         """``token_of``: names the job's rules towards workers. ``discard``: a worker was lost."""
         self.lost: list[str] = []
-        self.recovering = 0.0
         self.running_cpu = 0.0
         self._job = job
         self._parcel = Parcel(job)
@@ -72,8 +100,8 @@ class ProcessSession:
         self._busy: dict[int, int] = {}
         """Worker number -> how many answers it owes: RECOVERED, DONE, LISTED."""
         self._senders: dict[int, bytes | None] = {}
-        self._shares: dict[int, Sequence[int]] = {}
-        """Worker number -> transactions whose senders it has still to tell."""
+        self._shares: dict[int, _Share] = {}
+        """By worker number, where it has still to tell senders."""
         self._handles: dict[int, WorkerHandle] = {}
         self._cpu: dict[int, float] = {}
         """Worker number -> CPU seconds that it spent on the block, as far as it told."""
@@ -101,17 +129,22 @@ class ProcessSession:
             share = indices[place :: len(handles)]
             if not share:
                 continue
-            self._shares[handle.number] = share
+            self._shares[handle.number] = _Share(share, handle.wanted)
             its = [self._parcel.contents[index] for index in share]
             self._ask(handle, (wire.SENDERS, its), block)
             block = None  # one worker is enough for that
 
-    def sender(self, index: int) -> bytes | None:
+    def awaits_sender(self, index: int) -> bool:
         if index not in self._senders:
-            self._pump_until(lambda: index in self._senders or not self._busy)
-        # A worker that was lost leaves None: the transaction's sender is then recovered again
-        # by whoever runs it.
+            self.take_in()
+        return index not in self._senders and bool(self._shares)
+
+    def sender(self, index: int) -> bytes | None:
         return self._senders.get(index)
+
+    def take_back_senders(self, count: int) -> Sequence[int]:
+        share = max(self._shares.values(), key=_Share.untouched, default=None)
+        return () if share is None else share.take_back(count)
 
     def listed(self) -> Listed | None:
         self._pump_until(lambda: self._listing is None)
@@ -165,7 +198,7 @@ class ProcessSession:
     def take_in(self) -> None:
         for number in list(self._busy):
             handle = self._handles.get(number)
-            while handle is not None and number in self._busy and readable([handle.conn], 0):
+            while handle is not None and number in self._busy and handle.has_spoken():
                 try:
                     self._handle(handle, handle.receive())
                 except WorkerLost as error:
@@ -368,15 +401,12 @@ class ProcessSession:
             handle.knows.forget_all()  # whatever it lacked: next time it gets everything
         self._give_up(number)
 
-    def _take_recovered(self, handle: WorkerHandle, senders: Any, cpu: Any, seconds: Any) -> None:
-        number = handle.number
-        share = self._shares.pop(number)
-        count = len(wire.addresses(senders))
-        self._senders.update(zip(share[:count], senders, strict=True))
-        if cpu is None:
-            self._shares[number] = share[count:]
-        else:
-            self.recovering += float(seconds)
+    def _take_recovered(self, handle: WorkerHandle, senders: Any, cpu: Any) -> None:
+        share = self._shares[handle.number]
+        found = wire.addresses(senders)
+        self._senders.update(zip(share.told(len(found)), found, strict=True))
+        if cpu is not None:
+            del self._shares[handle.number]
             self._settle(handle, cpu)
 
     def _take_listed(
@@ -413,6 +443,7 @@ class ProcessSession:
     def _lose(self, handle: WorkerHandle, error: WorkerLost) -> None:
         self.lost.append(str(error))
         self._busy.pop(handle.number, None)
+        self._shares.pop(handle.number, None)
         self._handles.pop(handle.number, None)
         self._give_up(handle.number)
         self._discard(handle)

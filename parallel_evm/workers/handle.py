@@ -34,12 +34,16 @@ class WorkerHandle:
         self.number = number
         self._deadline = deadline
         self._life = context.RawValue("d", 0.0)
+        self.wanted = context.RawValue("q", 0)
+        """Shared memory: so many of the senders that it is asked for it need find. It looks there
+        now and then."""
         self._started = self._heard = time.monotonic()
         self._child = Child(
             context,
             f"parallel-evm-worker-{number}",
             worker.main,
             self._life,
+            self.wanted,
             seconds=deadline,
             others=others,
         )
@@ -71,6 +75,10 @@ class WorkerHandle:
             raise self.nonsense(error) from error
         self._heard = time.monotonic()
         return message
+
+    def has_spoken(self) -> bool:
+        """Is there a message, or an end?"""
+        return bool(self._child.speaks())
 
     @property
     def pid(self) -> int | None:

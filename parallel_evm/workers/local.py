@@ -17,7 +17,6 @@ from parallel_evm.errors import PoolClosedError
 from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
-from parallel_evm.speculation.senders import recover_sender
 from parallel_evm.state.flat import FlatState
 from parallel_evm.state.lane import Lane
 from parallel_evm.translator.orders import Assistant
@@ -61,7 +60,6 @@ class _LocalSession:
 
     def __init__(self, job: BlockJob) -> None:
         self.lost: list[str] = []
-        self.recovering = 0.0
         self.running_cpu = 0.0
         self._job = job
         self._cancelled = False
@@ -76,8 +74,14 @@ class _LocalSession:
     def listed(self) -> None:
         return None
 
-    def sender(self, index: int) -> bytes | None:
-        return recover_sender(self._job.transactions[index])
+    def awaits_sender(self, index: int) -> bool:
+        return False
+
+    def sender(self, index: int) -> None:
+        return None
+
+    def take_back_senders(self, count: int) -> tuple[()]:
+        return ()
 
     def take_in(self) -> None:
         pass

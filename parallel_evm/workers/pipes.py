@@ -63,6 +63,8 @@ class Child:
         finally:
             theirs.close()
         self._pid: int = self._process.pid
+        self.speaks = watch(self.conn)
+        """Is there anything to read, or an end?"""
         self.is_over = False
         """Was it ended from here?"""
         try:
@@ -117,6 +119,16 @@ def set_up(inherited: Iterable[Connection]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()  # what was inherited is never garbage: do not touch its pages
+
+
+def watch(conn: Connection) -> Callable[[], Sequence[Any]]:
+    """What says without waiting whether there is anything to read, or an end: for those who ask
+    again and again."""
+    if not hasattr(select, "poll"):
+        return lambda: connection.wait([conn], 0)
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    return lambda: poll.poll(0)
 
 
 def readable(connections: Sequence[Connection], timeout: float) -> Sequence[Any]:

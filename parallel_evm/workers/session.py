@@ -21,6 +21,8 @@ from parallel_evm.state.keys import Key
 
 FLUSH_SECONDS: Final = 0.004
 """Results are sent together, but not held back for longer than this."""
+SENDERS_AT_ONCE: Final = 16
+"""So many are sent together: who needs them has to do with the first ones already."""
 
 
 class CannotServe(Exception):
@@ -103,9 +105,6 @@ class Session(Protocol):
         """CPU seconds that other processes spent on the session; complete after close."""
         ...
 
-    recovering: float
-    """Seconds that went by in workers until their last sender was found, added up. Not of their
-    CPU: one that shares it with others is waited for all the same."""
     running_cpu: float
     """CPU seconds that went into transactions: running them and sending what came of it."""
 
@@ -115,8 +114,18 @@ class Session(Protocol):
         it."""
         ...
 
+    def awaits_sender(self, index: int) -> bool:
+        """Is it one that was asked for and has not arrived, but may? Takes what has arrived."""
+        ...
+
     def sender(self, index: int) -> bytes | None:
-        """One that was asked for, waited for; None where the signature is not valid."""
+        """One that was asked for, if it has arrived; None, too, where whoever was asked does not
+        know the kind of transaction, or the signature is not valid."""
+        ...
+
+    def take_back_senders(self, count: int) -> Sequence[int]:
+        """Transactions whose senders were asked for, at most so many: those that would be looked
+        at last, and will not be now. None where all others are found or begun with."""
         ...
 
     def listed(self) -> Listed | None:

@@ -49,8 +49,7 @@ STOP: Final = 6
 
 # worker to coordinator
 RECOVERED: Final = 10
-"""(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN, seconds since
-SENDERS)"""
+"""(RECOVERED, the next senders, None or at the last ones CPU seconds since BEGIN)"""
 LISTED: Final = 11
 """(LISTED, the transactions' hashes, root of their trie, its nodes, CPU seconds since BEGIN)"""
 FETCH: Final = 12

@@ -33,15 +33,15 @@ from parallel_evm.state.replica import Replica, Told, Want, account_of
 from parallel_evm.translator.cache import EXIT_SECONDS, Cache, cache_at
 from parallel_evm.workers import wire
 from parallel_evm.workers.pipes import set_up
-from parallel_evm.workers.session import FLUSH_SECONDS
+from parallel_evm.workers.session import FLUSH_SECONDS, SENDERS_AT_ONCE
 
 SIGN_OF_LIFE_SECONDS = 0.25
 IDLE_SECONDS = 0.02
 """A worker that nobody has called for so long has time to save its translations."""
 FIRST_FLUSH_SECONDS = 0.0005
 """The first ones are waited for: they are not held back for as long."""
-SENDERS_AT_ONCE = 16
-"""So many are sent together: who waits for them has to do with the first ones already."""
+FIRST_SENDERS = 2
+"""They are waited for: so few are sent together at first, then ever more."""
 REPLICAS = 4
 """Chains whose state a worker remembers at the same time. The coordinator counts along."""
 CODES = 1024
@@ -56,17 +56,19 @@ class Unanswered(Exception):
     """The coordinator could not answer a fetch: its database lacks the data."""
 
 
-def main(conn: Connection, life: Any, inherited: Sequence[Connection] = ()) -> None:
+def main(conn: Connection, life: Any, wanted: Any, inherited: Sequence[Connection] = ()) -> None:
     """Serve blocks until told to stop, or until the coordinator is gone.
 
-    ``life`` is shared memory: time of the last sign of life, in seconds of the monotonic clock.
+    Shared memory: ``life``, time of the last sign of life, in seconds of the monotonic clock, for
+    the coordinator to read; ``wanted``, how many of the senders that it asked for last it does not
+    find itself meanwhile.
     """
     set_up(inherited)
     use_fast_keccak()
     cache_at.cache_clear()  # what the coordinator has not saved yet is the coordinator's to save
     threading.Thread(target=_live, args=(life, os.getppid()), daemon=True).start()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        Worker(conn).serve()
+        Worker(conn, wanted).serve()
 
 
 def _live(life: Any, parent: int) -> None:
@@ -80,8 +82,10 @@ def _live(life: Any, parent: int) -> None:
 class Worker:
     """State of one worker: what it knows of rules, of chains, and of the block at hand."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, wanted: Any) -> None:
+        """``wanted``: as for `main`."""
         self._conn = conn
+        self._wanted = wanted
         self._rules: dict[int, Any] = {}
         self._caches: set[Cache] = set()
         """Where this worker's translations are kept."""
@@ -199,15 +203,17 @@ class Worker:
             self._failure = f"could not take the block: {error!r}"
 
     def _recover(self, transactions: Sequence[bytes | None], block: list[bytes] | None) -> None:
-        began = time.perf_counter()
-        for start in range(0, len(transactions), SENDERS_AT_ONCE):
-            end = start + SENDERS_AT_ONCE
+        done, at_once, cpu = 0, FIRST_SENDERS, None
+        while cpu is None:
             senders = [
                 None if encoded is None else recover_encoded(encoded)
-                for encoded in transactions[start:end]
+                for encoded in transactions[done : min(done + at_once, self._wanted.value)]
             ]
-            cpu = time.process_time() - self._cpu if end >= len(transactions) else None
-            self._send((wire.RECOVERED, senders, cpu, time.perf_counter() - began))
+            done += len(senders)
+            at_once = min(2 * at_once, SENDERS_AT_ONCE)
+            if done >= min(len(transactions), self._wanted.value):
+                cpu = time.process_time() - self._cpu
+            self._send((wire.RECOVERED, senders, cpu))
         self._list(block)
 
     def _list(self, block: list[bytes] | None) -> None:

@@ -224,31 +224,25 @@ def test_a_list_that_comes_again_with_other_transactions_is_another_block() -> N
     assert len(pace.costs(transactions).runs) == 1
 
 
-def test_signatures_are_shared_so_that_nobody_waits() -> None:
-    """A coordinator with nothing else to do takes nearly half; a busy one next to nothing."""
+def test_as_many_senders_as_last_time_are_recovered_here() -> None:
+    """Not quite: the coordinator takes over more wherever it would have to wait."""
     pace = Pace(4)
+    assert pace.own_senders(Way.ASSISTED, 100) == 0
+    pace.note_senders(Way.ASSISTED, 0.5)
+    assert pace.own_senders(Way.ASSISTED, 100) == 40
+    assert pace.own_senders(Way.ASSISTED, 10) == 4
+    assert pace.own_senders(Way.TOGETHER, 100) == 0
+
+
+@pytest.mark.parametrize("needed", [0.5, 0.1, 1.0])
+def test_how_many_that_are_follows_what_was_needed(needed: float) -> None:
+    pace = Pace(4)
+    pace.note_senders(Way.ASSISTED, 0.6)
+    share = 0.0
     for _ in range(60):
-        pace.note_senders(0.0001)
-        pace.note_help(0.000125)
-    light = [Tx(bytes(20), b"")] * 100
-    heavy = block(count=100)
-    pace.note(Way.ALONE, [light[0], heavy[0]], [0.00001, 0.01], 0.02)
-    share = pace.own_senders(Way.ASSISTED, light, 100, helpers=1)
-    # What it does meanwhile takes a millisecond; a worker takes a quarter longer for each.
-    ends = share * 0.1 + 1.0, (100 - share) * 0.125
-    assert ends[0] == pytest.approx(ends[1], abs=0.25)
-    assert pace.own_senders(Way.ASSISTED, light, 100, helpers=7) < share / 2
-    few = pace.own_senders(Way.ASSISTED, heavy, 100, helpers=1)
-    assert 0 < few < 10  # it begins before the first answer can be there
-    assert pace.own_senders(Way.ASSISTED, heavy, 3, helpers=1) == 3
-
-
-def test_where_accesses_are_forecast_meanwhile_that_counts() -> None:
-    pace = Pace(4)
-    light = [Tx(bytes(20), b"")] * 100
-    before = pace.own_senders(Way.TOGETHER, light, 100, helpers=1)
-    pace.note_meanwhile(Way.TOGETHER, 0.00002)
-    assert 0 < pace.own_senders(Way.TOGETHER, light, 100, helpers=1) < before
+        share = pace.own_senders(Way.ASSISTED, 100) / 100
+        pace.note_senders(Way.ASSISTED, max(share, needed))
+    assert share == pytest.approx(0.8 * needed, abs=0.02)
 
 
 def test_an_empty_block_and_a_malformed_transaction() -> None:
@@ -302,16 +296,16 @@ def test_what_is_certain_to_help_is_tried_first() -> None:
 
 
 @pytest.mark.parametrize("way", [Way.ALONE, Way.ASSISTED])
-def test_only_blocks_with_help_say_what_help_costs(way: Way) -> None:
+def test_only_blocks_with_help_say_how_many_senders_it_left(way: Way) -> None:
     scene = workloads.build("transfers", transactions=60, accounts=8)
     reports: list[BlockReport] = []
     chain_class = parallel(scene.chain_class, reports, backend="auto", way=way)
     pace = chain_class.vm_configuration[0][1].parallel_engine._pace
-    before = pace._help
     block = scene.open().mine_all(scene.blocks[0])[0].imported_block
     decoded: Any = rlp.codec.decode(rlp.encode(block), sedes=type(block))  # senders unknown
     assert scene.open(chain_class).import_block(decoded).imported_block.hash == block.hash
-    assert (pace._help == before) is (way is Way.ALONE)
+    assert list(pace._own_senders) == [way] * (way is Way.ASSISTED)
+    assert all(0 <= share <= 1 for share in pace._own_senders.values())
     assert reports[0].choice is not None
 
 

@@ -173,7 +173,7 @@ def program(orders: Orders) -> Callable[..., None]:
     """The workers' real program, open to what the faults below do to it."""
     serve, speculate, directly = worker.main, Speculator.run, Speculator._directly
 
-    def main(conn: Any, life: Any, inherited: Sequence[Any] = ()) -> None:
+    def main(conn: Any, life: Any, wanted: Any, inherited: Sequence[Any] = ()) -> None:
         chance = random.Random(os.getpid())
 
         def pause() -> None:
@@ -201,7 +201,7 @@ def program(orders: Orders) -> Callable[..., None]:
         signal.signal(signal.SIGUSR2, hang_up)
         Speculator.run = run  # type: ignore[method-assign]
         Speculator._directly = hungry  # type: ignore[method-assign]
-        serve(Line(conn, orders, pause), life, inherited)  # type: ignore[arg-type]
+        serve(Line(conn, orders, pause), life, wanted, inherited)  # type: ignore[arg-type]
 
     return main
 

@@ -218,7 +218,7 @@ def answering(
 ) -> Callable[..., None]:
     """A worker's program that is fine until ``moment``, and then does something else."""
 
-    def main(conn: Any, life: Any, inherited: Any = ()) -> None:
+    def main(conn: Any, life: Any, wanted: Any, inherited: Any = ()) -> None:
         for other in inherited:
             other.close()
         threading.Thread(target=worker._live, args=(life, os.getppid()), daemon=True).start()
@@ -229,7 +229,7 @@ def answering(
             if message[0] == moment:
                 reply(conn, message)
             elif message[0] == wire.SENDERS:
-                conn.send_bytes(wire.encode((wire.RECOVERED, (), True, 0.0)))
+                conn.send_bytes(wire.encode((wire.RECOVERED, (), 0.0)))
             elif message[0] == wire.RUN:
                 conn.send_bytes(wire.encode((wire.DONE, None, 0.0, 0.0, None)))
 
@@ -277,17 +277,15 @@ NONSENSE: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "sum of nothing": (wire.RUN, _says(wire.DONE, None, 0.0, 0.0, ({},) * 9)),
     "fetch of nothing": (wire.RUN, _says(wire.FETCH, 5)),
     "fetch of the unknown": (wire.RUN, _says(wire.FETCH, [(1, 2, 3, 4)])),
-    "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], False, 0.0)),
+    "senders instead": (wire.RUN, _says(wire.RECOVERED, [b"\1" * 20], None)),
     "senders missing": (wire.SENDERS, _says(wire.RECOVERED)),
-    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5, True, 0.0)),
+    "senders no list": (wire.SENDERS, _says(wire.RECOVERED, 5, 0.0)),
     "senders no addresses": (
         wire.SENDERS,
-        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]), True, 0.0)(
-            conn, message
-        ),
+        lambda conn, message: _says(wire.RECOVERED, [5] * len(message[1]), 0.0)(conn, message),
     ),
-    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [], True, 0.0)),
-    "too many senders": (wire.SENDERS, _says(wire.RECOVERED, [None] * 9999, True, 0.0)),
+    "too few senders": (wire.SENDERS, _says(wire.RECOVERED, [], 0.0)),
+    "too many senders": (wire.SENDERS, _says(wire.RECOVERED, [None] * 9999, 0.0)),
     "end of program": (wire.RUN, lambda *_: os._exit(3)),
     "end of program at once": (wire.OPEN, lambda *_: os._exit(0)),
     "pipe closed": (wire.RUN, lambda conn, _: os.close(conn.fileno())),

@@ -20,7 +20,7 @@ from parallel_evm.workers.pipes import Child, set_up, starting
 DEADLINE = 0.4
 
 
-def parrot(conn: Connection, life: Any, inherited: Any = ()) -> None:
+def parrot(conn: Connection, life: Any, wanted: Any, inherited: Any = ()) -> None:
     """Gives one sign of life and repeats what it hears, as bytes."""
     set_up(inherited)
     life.value = time.monotonic()
@@ -34,7 +34,7 @@ def parrot(conn: Connection, life: Any, inherited: Any = ()) -> None:
         conn.send_bytes(message[1] if message[0] == wire.ANSWER else said)
 
 
-def silent(conn: Connection, life: Any, inherited: Any = ()) -> None:
+def silent(conn: Connection, life: Any, wanted: Any, inherited: Any = ()) -> None:
     time.sleep(60)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from parallel_evm.workers import pipes
-from parallel_evm.workers.pipes import Child, readable, set_timeouts, set_up, starting
+from parallel_evm.workers.pipes import Child, readable, set_timeouts, set_up, starting, watch
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts files in /proc")
 
@@ -172,6 +172,22 @@ def test_what_can_be_read(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> No
     assert set(map(id, readable(ours, 5.0))) == {id(ours[1]), id(ours[2])}
     for conn in (conn for pair in pairs for conn in pair):
         conn.close()
+
+
+@pytest.mark.parametrize("has_poll", (True, False))
+def test_whoever_watches_is_told_at_once(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
+    if not has_poll:
+        monkeypatch.delattr(pipes.select, "poll")
+    ours, theirs = multiprocessing.Pipe()
+    speaks = watch(ours)
+    for _ in range(2):
+        assert not speaks()
+        theirs.send("something")
+        assert speaks() and speaks()
+        ours.recv()
+    theirs.close()  # an end is something, too
+    assert speaks()
+    ours.close()
 
 
 @pytest.mark.parametrize("timeout", (0.05, 0.2))

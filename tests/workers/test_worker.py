@@ -6,6 +6,8 @@ import multiprocessing
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import pytest
@@ -165,7 +167,7 @@ def test_what_is_forecast_is_told_and_not_asked_for(
 
 
 def test_bytecode_that_it_was_given_serves_another_chain() -> None:
-    subject = Worker(Pipe())  # type: ignore[arg-type]
+    subject = Worker(Pipe(), None)  # type: ignore[arg-type]
     for given in (COUNTING, None):
         subject._replica = Replica(lambda wants: [])  # nobody answers
         subject._learn(({COUNTER: (1, 0, keccak(COUNTING))}, {}, {keccak(COUNTING): given}))
@@ -175,7 +177,7 @@ def test_bytecode_that_it_was_given_serves_another_chain() -> None:
 def test_no_more_bytecode_is_kept_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was dropped is asked for."""
     monkeypatch.setattr(worker, "CODES", 2)
-    subject = Worker(Pipe())  # type: ignore[arg-type]
+    subject = Worker(Pipe(), None)  # type: ignore[arg-type]
     asked: list[Any] = []
 
     def fetch(wants: Sequence[Any]) -> list[bytes]:
@@ -202,7 +204,7 @@ def test_a_lane_in_which_a_run_failed_is_not_used_again(monkeypatch: pytest.Monk
 
     used: list[Failing] = []
     conn = Pipe()
-    subject = Worker(conn)  # type: ignore[arg-type]
+    subject = Worker(conn, None)  # type: ignore[arg-type]
     subject._replica = Replica(lambda wants: [])
     transaction = pickle.dumps([None])
     monkeypatch.setattr(subject, "_new_speculator", Failing)
@@ -219,7 +221,7 @@ def test_what_a_result_that_cannot_travel_wrote_is_told_all_the_same() -> None:
     assert SPECULATION.outcome is not None
     error: Any = ValueError(lambda: "cannot be pickled")
     odd = replace(SPECULATION, index=1, outcome=replace(SPECULATION.outcome, _error=error))
-    Worker(conn)._flush([odd, SPECULATION], ())  # type: ignore[arg-type]
+    Worker(conn, None)._flush([odd, SPECULATION], ())  # type: ignore[arg-type]
     ((tag, heads, details),) = conn.heard
     assert tag == wire.RESULTS
     first, second = wire.results(heads, details, worker=0)
@@ -232,7 +234,7 @@ def test_what_a_result_that_cannot_travel_wrote_is_told_all_the_same() -> None:
 )
 def test_a_worker_that_missed_an_answer_ends(answer: Any) -> None:
     """Else the answer to this question would be taken for that to the next one."""
-    subject = Worker(Pipe(answer))  # type: ignore[arg-type]
+    subject = Worker(Pipe(answer), None)  # type: ignore[arg-type]
     with pytest.raises(SystemExit) as ended:
         subject._fetch([(ACCOUNT, bytes(20))])
     assert ended.value.code == worker.OUT_OF_STEP
@@ -240,11 +242,44 @@ def test_a_worker_that_missed_an_answer_ends(answer: Any) -> None:
 
 def test_a_worker_that_cannot_read_a_message_ends() -> None:
     with pytest.raises(SystemExit) as ended:
-        Worker(Pipe(b"\x80half a pickle")).serve()  # type: ignore[arg-type]
+        Worker(Pipe(b"\x80half a pickle"), None).serve()  # type: ignore[arg-type]
     assert ended.value.code == worker.OUT_OF_STEP
 
 
 def test_an_answer_may_be_that_there_is_none() -> None:
-    subject = Worker(Pipe((wire.CANCEL,), (wire.ANSWER, None)))  # type: ignore[arg-type]
+    subject = Worker(Pipe((wire.CANCEL,), (wire.ANSWER, None)), None)  # type: ignore[arg-type]
     with pytest.raises(worker.Unanswered):
         subject._fetch([(ACCOUNT, bytes(20))])
+
+
+def test_senders_come_few_at_first_and_no_more_than_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who waits for the first ones gets them soon; who finds the last ones itself says so."""
+    wanted = RawValue("q", 50)
+
+    def recover(encoded: bytes) -> bytes:
+        if encoded == b"40":
+            wanted.value = 41  # after this batch was begun
+        return encoded.rjust(20)
+
+    monkeypatch.setattr(worker, "recover_encoded", recover)
+    conn = Pipe()
+    contents = [None, *(b"%d" % number for number in range(1, 100))]
+    Worker(conn, wanted)._recover(contents, None)  # type: ignore[arg-type]
+    assert {tag for tag, *_ in conn.heard} == {wire.RECOVERED}
+    told = [senders for _, senders, _ in conn.heard]
+    assert [len(senders) for senders in told] == [2, 4, 8, 16, 16]
+    assert list(chain.from_iterable(told)) == [None, *((b"%d" % n).rjust(20) for n in range(1, 46))]
+    assert [cpu is None for *_, cpu in conn.heard] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize("wanted", [0, 3, 1000])
+def test_whatever_is_wanted_it_comes_to_an_end(
+    monkeypatch: pytest.MonkeyPatch, wanted: int
+) -> None:
+    monkeypatch.setattr(worker, "recover_encoded", lambda encoded: None)
+    conn = Pipe()
+    Worker(conn, RawValue("q", wanted))._recover([b""] * 9, None)  # type: ignore[arg-type]
+    assert sum(len(senders) for _, senders, _ in conn.heard) == min(wanted, 9)
+    assert conn.heard[-1][-1] is not None

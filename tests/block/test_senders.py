@@ -1,0 +1,154 @@
+"""Senders: found by workers or here, whoever is there first, and never waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import rlp.codec
+
+from parallel_evm import BlockReport, close, workloads
+from parallel_evm.block import senders as module
+from parallel_evm.scheduling.pace import Way
+from parallel_evm.workers import worker
+from parallel_evm.workers.conversation import _Share
+from parallel_evm.workers.session import SENDERS_AT_ONCE
+from tests.strategies import parallel
+
+COUNT = 120
+
+
+class Wanted:
+    value = 0
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Transactions whose senders were recovered in this process, one after the other. Workers are
+    started anew, with whatever was exchanged by then."""
+    found: list[Any] = []
+    recover = module.recover_sender
+
+    def listening(transaction: Any, *args: Any) -> Any:
+        found.append(transaction)
+        return recover(transaction, *args)
+
+    monkeypatch.setattr(module, "recover_sender", listening)
+    close()
+    yield found
+    close()
+
+
+def imported(way: Way, blocks: int = 1) -> tuple[list[Any], BlockReport]:
+    """The transactions of the last one of so many blocks, as it was imported."""
+    scene = workloads.build("transfers", transactions=COUNT, blocks=blocks)
+    reports: list[BlockReport] = []
+    stock = scene.open()
+    ours = scene.open(parallel(scene.chain_class, reports, backend="auto", way=way))
+    sent: list[Any] = []
+    for transactions in scene.blocks:
+        block = stock.mine_all(transactions)[0].imported_block
+        decoded: Any = rlp.codec.decode(rlp.encode(block), sedes=type(block))  # senders unknown
+        assert ours.import_block(decoded).imported_block.hash == block.hash
+        sent = list(decoded.transactions)
+    return sent, reports[-1]
+
+
+@pytest.mark.parametrize("way", [Way.ASSISTED, Way.TOGETHER])
+def test_slow_workers_are_not_waited_for(
+    here: list[Any], monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    """What they would come to last is found here meanwhile, and they do not look at it."""
+    recover = worker.recover_encoded
+
+    def slowly(encoded: bytes) -> bytes | None:
+        time.sleep(0.05)
+        return recover(encoded)
+
+    monkeypatch.setattr(worker, "recover_encoded", slowly)
+    started = time.perf_counter()
+    transactions, report = imported(way)
+    assert time.perf_counter() - started < COUNT * 0.05
+    assert report.lost_workers == ()
+    # From the end on, as far as the worker has not begun, and then what is needed next.
+    places = [transactions.index(transaction) for transaction in here]
+    assert set(range(SENDERS_AT_ONCE, COUNT)) <= set(places)
+    assert places[0] > COUNT // 2
+
+
+def test_quick_workers_are_left_most_of_it(
+    here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who knows them all at once: what is found here is for the first ones' sake."""
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    recover = module.recover_sender
+
+    def slowly(transaction: Any, *args: Any) -> Any:
+        time.sleep(0.02)  # a block's worth of signatures, over there
+        return recover(transaction, *args)
+
+    monkeypatch.setattr(module, "recover_sender", slowly)
+    imported(Way.ASSISTED)
+    assert len(here) < COUNT // 4
+
+
+def test_what_workers_do_not_know_is_found_here_in_its_turn(
+    here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that there is none is an answer: nothing else is taken from the worker for it."""
+    monkeypatch.setattr(worker, "recover_encoded", lambda encoded: None)
+    transactions, report = imported(Way.ASSISTED)
+    assert report.lost_workers == ()
+    places = [transactions.index(transaction) for transaction in here]
+    assert sorted(places) == list(range(COUNT))  # each of them once
+
+
+@pytest.mark.parametrize("way", Way)
+def test_of_a_signature_that_is_none_all_say_the_same(here: list[Any], way: Way) -> None:
+    scene = workloads.build("transfers", transactions=COUNT)
+    block: Any = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    errors = []
+    for chain_class in (
+        scene.chain_class,
+        parallel(scene.chain_class, [], backend="auto", way=way),
+    ):
+        decoded: Any = rlp.codec.decode(rlp.encode(block), sedes=type(block))
+        sent = list(decoded.transactions)
+        sent[-3] = sent[-3].copy(s=0)
+        with pytest.raises(Exception) as found:
+            scene.open(chain_class).import_block(decoded.copy(transactions=sent))
+        errors.append((found.type, found.value.args))
+    assert errors[0] == errors[1]
+
+
+def test_who_needed_to_recover_many_begins_with_them_next_time(
+    here: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recover = worker.recover_encoded
+
+    def slowly(encoded: bytes) -> bytes | None:
+        time.sleep(0.01)
+        return recover(encoded)
+
+    monkeypatch.setattr(worker, "recover_encoded", slowly)
+    transactions, _ = imported(Way.ASSISTED, blocks=2)
+    places = [transactions.index(sent) for sent in here if sent in transactions]
+    assert places[:10] == list(range(10))
+
+
+def test_a_share_is_taken_back_from_its_end() -> None:
+    share = _Share(range(100, 150), Wanted)
+    assert Wanted.value == 50
+    assert share.take_back(4) == range(146, 150)
+    assert Wanted.value == 46
+    assert share.told(2) == range(100, 102)
+    assert share.untouched() == 46 - 2 - SENDERS_AT_ONCE
+    assert share.take_back(1000) == range(102 + SENDERS_AT_ONCE, 146)
+    assert share.untouched() == 0
+    assert len(share.take_back(1)) == 0
+    # What it had begun with nonetheless is told all the same.
+    assert share.told(30) == range(102, 132)
+    assert len(share.take_back(1)) == 0
+    assert Wanted.value == 2 + SENDERS_AT_ONCE
