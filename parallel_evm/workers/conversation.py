@@ -137,7 +137,7 @@ class ProcessSession:
     def awaits_sender(self, index: int) -> bool:
         if index not in self._senders:
             self.take_in()
-        return index not in self._senders and bool(self._shares)
+        return index not in self._senders
 
     def sender(self, index: int) -> bytes | None:
         return self._senders.get(index)
@@ -443,7 +443,6 @@ class ProcessSession:
     def _lose(self, handle: WorkerHandle, error: WorkerLost) -> None:
         self.lost.append(str(error))
         self._busy.pop(handle.number, None)
-        self._shares.pop(handle.number, None)
         self._handles.pop(handle.number, None)
         self._give_up(handle.number)
         self._discard(handle)

@@ -115,7 +115,7 @@ class Session(Protocol):
         ...
 
     def awaits_sender(self, index: int) -> bool:
-        """Is it one that was asked for and has not arrived, but may? Takes what has arrived."""
+        """Is it one that was asked for and has not arrived? Takes what has arrived."""
         ...
 
     def sender(self, index: int) -> bytes | None:
