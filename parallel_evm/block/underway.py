@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from eth.abc import BlockHeaderAPI
@@ -19,7 +20,7 @@ from parallel_evm.receipts import Ledger
 from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.independence import Hope
 from parallel_evm.scheduling.pace import Way
-from parallel_evm.speculation.fields import fields_of
+from parallel_evm.speculation.fields import Fields, fields_of
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail
@@ -94,10 +95,7 @@ class Underway:
         self.way = way
         self.clock = clock
         self.committed: MerkleState = vm.state._account_db
-        self.fields = list(map(fields_of, job.transactions))
-        """Read once for all who need them."""
-        self.ledger = Ledger(vm, job.transactions, self.fields, base_header)
-        self.trails = [Trail() for _ in job.transactions]
+        self._base_header = base_header
         self.senders: list[bytes | None] = [
             vars(transaction).get("sender") for transaction in job.transactions
         ]
@@ -110,6 +108,21 @@ class Underway:
         a state root.)"""
         self.runs_all = self.is_alone or way is Way.ASSISTED
         """Does nobody speculate?"""
+
+    # Made when first needed: workers are asked for senders before.
+
+    @cached_property
+    def fields(self) -> list[Fields | None]:
+        """Of the transactions, read once for all who need them."""
+        return list(map(fields_of, self.transactions))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.vm, self.transactions, self.fields, self._base_header)
+
+    @cached_property
+    def trails(self) -> list[Trail]:
+        return [Trail() for _ in self.transactions]
 
     def enter(self, speculation: Speculation) -> None:
         """A transaction is done, and what it wrote is part of the committed state."""

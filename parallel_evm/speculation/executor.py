@@ -51,10 +51,9 @@ from eth.vm.forks.shanghai.computation import ShanghaiComputation
 from eth.vm.forks.spurious_dragon._utils import THREE
 from eth.vm.opcode_values import STOP
 
-from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.calls import context_of, message_of
 from parallel_evm.speculation.fields import Fields, fields_of
-from parallel_evm.speculation.logs import LogEntry, encode_logs
+from parallel_evm.speculation.logs import LogEntry, bloom_and_rlp
 from parallel_evm.speculation.result import Outcome, outcome_of_transfer
 from parallel_evm.speculation.stock import (
     STOCK_VMS,
@@ -389,23 +388,21 @@ class Executor:
         tree.touched[self._coinbase] = None
         self._clear(view, tree.touched)
         message = computation.msg
+        # By position, as keywords take twice as long.
         return Outcome(
-            _error=error,
-            output=bytes(computation.output),
-            return_data=bytes(computation.return_data),
-            raw_log_entries=tuple(tree.logs),
-            gas_remaining=gas_left,
-            gas_used=computation.get_gas_used(),
-            gas_refund=refund,
-            data_floor_gas=floor,
-            accounts_for_deletion=tuple(deleted),
-            self_destruct_beneficiaries=(
-                tuple(computation.get_self_destruct_beneficiaries()) if tree.destroys else ()
-            ),
-            contracts_created=tuple(computation.contracts_created),
-            create_address=message.storage_address if message.is_create else None,
-            bloom=bloom_of(tree.logs),
-            encoded_logs=encode_logs(tree.logs),
+            error,
+            bytes(computation.output),
+            bytes(computation.return_data),
+            tuple(tree.logs),
+            gas_left,
+            computation.get_gas_used(),
+            refund,
+            floor,
+            tuple(deleted),
+            tuple(computation.get_self_destruct_beneficiaries()) if tree.destroys else (),
+            tuple(computation.contracts_created),
+            message.storage_address if message.is_create else None,
+            *bloom_and_rlp(tree.logs),
         )
 
     def _clear(self, view: FlatState, touched: Iterable[Any]) -> None:

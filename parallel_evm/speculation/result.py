@@ -9,8 +9,7 @@ from typing import Any
 from eth.abc import ComputationAPI
 from eth.exceptions import VMError
 
-from parallel_evm.speculation.bloom import bloom_of
-from parallel_evm.speculation.logs import NO_LOGS, LogEntry, encode_logs
+from parallel_evm.speculation.logs import NO_LOGS, LogEntry, bloom_and_rlp
 from parallel_evm.state.flat import Effects, Traces
 from parallel_evm.state.recorder import Observations
 
@@ -118,6 +117,7 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
     is_error = computation.is_error
     logs = computation.get_raw_log_entries()
     message = computation.msg
+    bloom, encoded_logs = bloom_and_rlp(logs)
     return Outcome(
         _error=computation.error if is_error else None,
         output=bytes(computation.output),
@@ -131,8 +131,8 @@ def outcome_of(computation: ComputationAPI) -> Outcome:
         self_destruct_beneficiaries=tuple(computation.get_self_destruct_beneficiaries()),
         contracts_created=tuple(computation.contracts_created),
         create_address=message.storage_address if message.is_create else None,
-        bloom=bloom_of(logs),
-        encoded_logs=encode_logs(logs),
+        bloom=bloom,
+        encoded_logs=encoded_logs,
     )
 
 

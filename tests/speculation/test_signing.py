@@ -7,17 +7,15 @@ from typing import Any
 import pytest
 from eth.vm.forks.berlin.transactions import AccountAccesses, TypedTransaction
 from eth.vm.forks.prague.transactions import Authorization
-from eth_bloom import BloomFilter
 from eth_keys.datatypes import PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.speculation import signing
-from parallel_evm.speculation.bloom import bloom_of
 from parallel_evm.speculation.fields import fields_of
 from parallel_evm.speculation.senders import recover_encoded, recover_sender
 from parallel_evm.workloads.forks import fork
-from tests.speculation.transactions import addresses, transactions, words
+from tests.speculation.transactions import transactions
 from tests.strategies import drawn
 
 
@@ -155,19 +153,3 @@ def test_a_transaction_of_somebodys_own_is_asked_itself() -> None:
     content = OwnContent(**stock._inner.as_dict())
     assert message_for_signing(type(stock)(1, content)) == b"own content"
     assert message_for_signing(stock) == stock.get_message_for_signing()
-
-
-logs = st.lists(
-    st.tuples(
-        st.integers(0, 9), addresses, st.lists(words, max_size=4).map(tuple), st.binary(max_size=3)
-    ),
-    max_size=5,
-)
-
-
-@given(logs)
-def test_blooms(entries: list[tuple[int, bytes, tuple[int, ...], bytes]]) -> None:
-    values: list[bytes] = []
-    for _, address, topics, _ in entries:
-        values += [address, *(topic.to_bytes(32, "big") for topic in topics)]
-    assert bloom_of(entries) == int(BloomFilter.from_iterable(values))
