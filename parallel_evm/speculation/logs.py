@@ -37,7 +37,7 @@ def bloom_and_rlp(logs: Iterable[LogEntry]) -> tuple[int, bytes]:
             bloom |= bits
             words += word
         encoded.append(node_of(item + node_of(words) + string_item(data)))
-    return bloom, node_of(b"".join(encoded)) if encoded else NO_LOGS
+    return bloom, node_of(b"".join(encoded))
 
 
 @lru_cache(_REMEMBERED)
