@@ -125,7 +125,7 @@ class Session(Protocol):
 
     def take_back_senders(self, count: int) -> Sequence[int]:
         """Transactions whose senders were asked for, at most so many: those that would be looked
-        at last, and will not be now. None where all others are found or begun with."""
+        at last, and will not be now. Empty where all others are found or begun with."""
         ...
 
     def listed(self) -> Listed | None:
