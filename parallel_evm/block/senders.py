@@ -27,7 +27,7 @@ class Senders:
         self._block = block
         self._pace = pace
         self._unknown = 0
-        """So many were unknown where others could be asked,"""
+        """So many were unknown to begin with,"""
         self._own = 0
         """and so many of them were recovered here."""
         self._asked: set[int] = set()
@@ -37,16 +37,12 @@ class Senders:
         """Ask for those that are unknown, and recover the first of them here; all, where nobody
         helps: one after the other is faster than each before its transaction."""
         started = time.perf_counter()
-        block, pace = self._block, self._pace
+        block = self._block
         unknown = [index for index, sender in enumerate(block.senders) if sender is None]
-        own = len(unknown) if block.is_alone else 0
-        if not block.is_alone:
-            self._unknown = len(unknown)
-            if pace is not None and block.way is not None:
-                own = pace.own_senders(block.way, len(unknown))
-            others = unknown[own:]
-            block.session.ask_senders(others, block.vm.lean and block.runs_all)
-            self._asked.update(others)
+        self._unknown = len(unknown)
+        own = self._first_share()
+        block.session.ask_senders(unknown[own:], block.vm.lean and block.runs_all)
+        self._asked.update(unknown[own:])
         for index in unknown[:own]:
             self._recover(index)
         block.clock.senders = time.perf_counter() - started
@@ -81,7 +77,18 @@ class Senders:
         self._own += 1
         block.senders[index] = recover_sender(block.transactions[index], block.fields[index])
 
+    def _first_share(self) -> int:
+        """How many to recover here before anything else."""
+        block, pace = self._block, self._pace
+        if block.is_alone:
+            return self._unknown
+        if pace is None or block.way is None:
+            return 0
+        return pace.own_senders(block.way, self._unknown)
+
     def note_pace(self) -> None:
-        """How many it was best to recover here, for the next block."""
-        if self._unknown and self._pace is not None and self._block.way is not None:
-            self._pace.note_senders(self._block.way, self._own / self._unknown)
+        """How many came to be recovered here, for the next block."""
+        block, pace = self._block, self._pace
+        if pace is None or block.way is None or block.is_alone or not self._unknown:
+            return
+        pace.note_senders(block.way, self._own / self._unknown)

@@ -42,6 +42,8 @@ _UNKNOWN_BURDEN: Final = 0.5
 _UNKNOWN_BURDEN_OF_LANES: Final = 0.1
 _UNKNOWN_FREIGHT: Final = 0.2
 _NEARLY: Final = 0.8
+"""Of the senders that were recovered here, this share is to begin with: fewer are made up for while
+others are waited for, more cannot be given back."""
 _MAX_CALLS: Final = 1 << 14
 _ADDRESS_BYTES: Final = 20
 

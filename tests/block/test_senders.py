@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +12,15 @@ import rlp.codec
 
 from parallel_evm import BlockReport, close, workloads
 from parallel_evm.block import senders as module
+from parallel_evm.block.senders import Senders
+from parallel_evm.block.underway import Clock
 from parallel_evm.scheduling.pace import Way
 from parallel_evm.workers import worker
-from parallel_evm.workers.conversation import _Share
+from parallel_evm.workers.conversation import ProcessSession, _Share
 from parallel_evm.workers.session import SENDERS_AT_ONCE
 from tests.strategies import parallel
 
 COUNT = 120
-
-
-class Wanted:
-    value = 0
 
 
 @pytest.fixture
@@ -39,6 +38,17 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     close()
     yield found
     close()
+
+
+def make_workers_slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """By so much for each signature."""
+    recover = worker.recover_encoded
+
+    def slowly(encoded: bytes) -> bytes | None:
+        time.sleep(seconds)
+        return recover(encoded)
+
+    monkeypatch.setattr(worker, "recover_encoded", slowly)
 
 
 def imported(way: Way, blocks: int = 1) -> tuple[list[Any], BlockReport]:
@@ -61,13 +71,7 @@ def test_slow_workers_are_not_waited_for(
     here: list[Any], monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     """What they would come to last is found here meanwhile, and they do not look at it."""
-    recover = worker.recover_encoded
-
-    def slowly(encoded: bytes) -> bytes | None:
-        time.sleep(0.05)
-        return recover(encoded)
-
-    monkeypatch.setattr(worker, "recover_encoded", slowly)
+    make_workers_slow(monkeypatch, 0.05)
     started = time.perf_counter()
     transactions, report = imported(way)
     assert time.perf_counter() - started < COUNT * 0.05
@@ -95,15 +99,38 @@ def test_quick_workers_are_left_most_of_it(
     assert len(here) < COUNT // 4
 
 
-def test_what_workers_do_not_know_is_found_here_in_its_turn(
+def test_what_workers_do_not_know_is_found_here(
     here: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that there is none is an answer: nothing else is taken from the worker for it."""
     monkeypatch.setattr(worker, "recover_encoded", lambda encoded: None)
     transactions, report = imported(Way.ASSISTED)
     assert report.lost_workers == ()
     places = [transactions.index(transaction) for transaction in here]
     assert sorted(places) == list(range(COUNT))  # each of them once
+
+
+def test_an_answer_that_there_is_none_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is taken back from the worker for it, as it is where one is on its way."""
+    session = ProcessSession.__new__(ProcessSession)
+    session._senders, session._busy = {0: None}, {}
+    session._shares = {0: _Share(range(1, 100), SimpleNamespace(value=0))}
+    assert not session.awaits_sender(0)
+    assert session.awaits_sender(1)
+    monkeypatch.setattr(module, "recover_sender", lambda transaction, fields: transaction)
+    block: Any = SimpleNamespace(
+        session=session,
+        senders=[None] * 100,
+        transactions=list(range(100)),
+        fields=[None] * 100,
+        clock=Clock(),
+    )
+    subject = Senders(block, None)
+    subject._asked.update(range(100))
+    assert subject.find(0) == 0
+    assert block.senders == [0] + [None] * 99
+    assert subject.find(1) == 1
+    assert None not in block.senders[1 + SENDERS_AT_ONCE :]
+    assert block.senders[2 : 1 + SENDERS_AT_ONCE] == [None] * (SENDERS_AT_ONCE - 1)
 
 
 @pytest.mark.parametrize("way", Way)
@@ -127,23 +154,18 @@ def test_of_a_signature_that_is_none_all_say_the_same(here: list[Any], way: Way)
 def test_who_needed_to_recover_many_begins_with_them_next_time(
     here: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recover = worker.recover_encoded
-
-    def slowly(encoded: bytes) -> bytes | None:
-        time.sleep(0.01)
-        return recover(encoded)
-
-    monkeypatch.setattr(worker, "recover_encoded", slowly)
+    make_workers_slow(monkeypatch, 0.01)
     transactions, _ = imported(Way.ASSISTED, blocks=2)
     places = [transactions.index(sent) for sent in here if sent in transactions]
     assert places[:10] == list(range(10))
 
 
 def test_a_share_is_taken_back_from_its_end() -> None:
-    share = _Share(range(100, 150), Wanted)
-    assert Wanted.value == 50
+    wanted = SimpleNamespace(value=0)
+    share = _Share(range(100, 150), wanted)
+    assert wanted.value == 50
     assert share.take_back(4) == range(146, 150)
-    assert Wanted.value == 46
+    assert wanted.value == 46
     assert share.told(2) == range(100, 102)
     assert share.untouched() == 46 - 2 - SENDERS_AT_ONCE
     assert share.take_back(1000) == range(102 + SENDERS_AT_ONCE, 146)
@@ -152,4 +174,4 @@ def test_a_share_is_taken_back_from_its_end() -> None:
     # What it had begun with nonetheless is told all the same.
     assert share.told(30) == range(102, 132)
     assert len(share.take_back(1)) == 0
-    assert Wanted.value == 2 + SENDERS_AT_ONCE
+    assert wanted.value == 2 + SENDERS_AT_ONCE
