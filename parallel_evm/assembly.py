@@ -36,6 +36,7 @@ from eth.vm.interrupt import EVMMissingData
 from eth_typing import Hash32
 from eth_utils.exceptions import ValidationError
 
+from parallel_evm.database import write
 from parallel_evm.hashing import keccak
 from parallel_evm.merkle.index import Listed, index_trie, listed
 from parallel_evm.merkle.nodes import node_of, number_item
@@ -209,7 +210,12 @@ def _validate_block(
 
 
 class LeanChainDB:
-    """A chain database that makes a transaction's place in its block known in one step."""
+    """A chain database that writes a trie, and a transaction's place in its block, in one step."""
+
+    db: Any
+
+    def persist_trie_data_dict(self, trie_data_dict: dict[bytes, bytes]) -> None:
+        write(self.db, trie_data_dict)
 
     @staticmethod
     def _add_transaction_to_canonical_chain(
@@ -223,9 +229,9 @@ class LeanChainDB:
 
 def lean_chaindb(chaindb_class: Any) -> Any:
     """``chaindb_class`` with `LeanChainDB` in it, where it is py-evm's own in that respect."""
-    name = "_add_transaction_to_canonical_chain"
-    if getattr(chaindb_class, name, None) is not getattr(ChainDB, name):
-        return chaindb_class
+    for name in ("_add_transaction_to_canonical_chain", "persist_trie_data_dict"):
+        if getattr(chaindb_class, name, None) is not getattr(ChainDB, name):
+            return chaindb_class
     namespace = {"__module__": chaindb_class.__module__, "__qualname__": chaindb_class.__qualname__}
     return type(chaindb_class.__name__, (LeanChainDB, chaindb_class), namespace)
 

@@ -20,6 +20,7 @@ from eth.vm.interrupt import MissingAccountTrieNode
 from eth_typing import Address, Hash32
 from trie.exceptions import MissingTrieNode
 
+from parallel_evm.database import write
 from parallel_evm.hashing import trie_key
 from parallel_evm.merkle.codec import encode_account, encode_slot
 from parallel_evm.merkle.reachable import reachable
@@ -204,11 +205,7 @@ class MerkleState(FlatState):
             # Before Byzantium every transaction has a root. py-evm keeps their topmost nodes, too.
             roots = {root: nodes[root] for root in self._roots_made if root in nodes}
             nodes = roots | reachable(nodes, self.source.root)
-        with self._db.atomic_batch() as batch:
-            for node_hash, node in nodes.items():
-                batch[node_hash] = node
-            for code_hash, code in self._pending_codes.items():
-                batch[code_hash] = code
+        write(self._db, nodes | self._pending_codes if self._pending_codes else nodes)
         self._overlay.clear()
         self._roots_made.clear()
         self._pending_codes.clear()
