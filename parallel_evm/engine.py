@@ -235,11 +235,13 @@ class Engine:
                 lanes=self.config.lanes,
                 overlap=self.config.overlap,
                 hope=self._hope,
+                in_place=self.config.in_place,
             ),
             pace=self._pace,
             backend=backend,
             choice=choice,
             wants_report=self.config.on_block is not None,
+            wants_accesses=self.config.accesses,
         )
 
     def _usable_pool(self) -> Pool:

@@ -37,11 +37,13 @@ class Trail:
     conflicts: tuple[Conflict, ...] = ()
     accepted: _Touched | Delivered | None = None
     """What the accepted run observed and wrote, or where that is packed; None where py-evm ran the
-    transaction."""
+    transaction, and where nobody wants to know."""
 
-    def end(self, speculation: Speculation) -> None:
+    def end(self, speculation: Speculation, keeps_accesses: bool) -> None:
         """Of all attempts, ``speculation`` is the one that was accepted."""
         self.seconds = speculation.seconds
+        if not keeps_accesses:
+            return
         if isinstance(speculation, Delivered):
             self.accepted = speculation
         else:  # its outcome may know of the state that it ran on

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from eth.chains.base import MiningChain
@@ -537,6 +537,10 @@ class Bound(Pace):
 
     def costs(self, transactions: Sequence[Any], whole: bool = False) -> Costs:
         return Costs([1.0] * len(transactions), burden=0.0, freight=0.0)
+
+
+IN_PLACE: Final[dict[str, Any]] = {"backend": "serial", "accesses": False}
+"""Nobody speculates, and nobody asks what a transaction touched: no transaction has a view."""
 
 
 def parallel(

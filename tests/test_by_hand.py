@@ -27,6 +27,7 @@ from tests.strategies import (
     ETHER,
     GENESIS_TIMESTAMP,
     GHOST,
+    IN_PLACE,
     SENDERS,
     Act,
     Pen,
@@ -40,12 +41,13 @@ HISTORIAN = CONTRACTS["historian"]
 SSTORE = 0x55
 WAYS: list[dict[str, Any]] = [
     {"workers": 1, "backend": "serial"},
+    {"workers": 1, **IN_PLACE},
     {"workers": 2, "backend": "process"},
     {"workers": 1, "backend": "serial", "direct": False},
 ]
 
 
-@pytest.fixture(params=WAYS, ids=["serial", "process", "layers"])
+@pytest.fixture(params=WAYS, ids=["serial", "in place", "process", "layers"])
 def options(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -308,6 +310,19 @@ def test_what_is_no_address_is_refused_at_once(act: str, options: dict[str, Any]
 
     found, _ = same(deed, options)
     assert found[0] is ValidationError
+
+
+def test_transient_storage_ends_with_the_transaction(options: dict[str, Any]) -> None:
+    """The last one of a block, too: nobody clears up after it."""
+    transient = CONTRACTS["transient"]
+
+    def deed(hand: Hand) -> Any:
+        block = hand.block(PAYMENT, Act(1, transient))
+        return block, hand.state.get_transient_storage(transient, 0)
+
+    (block, left), _ = same(deed, options, "cancun")
+    assert block[1][1].logs[0].data == (1).to_bytes(32, "big")
+    assert left == b""
 
 
 def test_transient_storage_comes_with_cancun(options: dict[str, Any]) -> None:

@@ -12,6 +12,9 @@ SWITCHES = (
     {},
     {"translate": False},
     {"direct": False},
+    {"accesses": False},
+    {"accesses": False, "in_place": False},
+    {"accesses": False, "translate": False},
     {"translate": False, "direct": False, "fast_precompiles": False},
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from parallel_evm.report import Conflict, TransactionReport
@@ -29,7 +29,7 @@ class Signed:
         return bytes([self.number]) * 32
 
 
-def two() -> tuple[list[Any], TransactionReports]:
+def two(keeps_accesses: bool = True) -> tuple[list[Any], TransactionReports]:
     speculated = Trail(worker=1, attempts=1)
     speculated.end(
         Speculation(
@@ -38,7 +38,8 @@ def two() -> tuple[list[Any], TransactionReports]:
             effects=Effects({(A, NONCE): 1}, {B: {7: 2, 8: 0}}, {A: -5}),
             outcome=None,
             seconds=0.25,
-        )
+        ),
+        keeps_accesses,
     )
     conflict = Conflict(StateKey("slot", B, 7), 0)
     run_by_py_evm = Trail(attempts=2, conflicts=(conflict,))
@@ -100,6 +101,13 @@ def test_it_is_the_tuple_of_the_reports() -> None:
     assert len(reports) == 2
     assert hash(reports) == hash(expected())
     assert repr(reports) == repr(tuple(reports))
+
+
+def test_what_was_touched_is_left_out_where_nobody_wants_to_know() -> None:
+    _, made = two(keeps_accesses=False)
+    nothing: frozenset[StateKey] = frozenset()
+    first, second = expected()
+    assert made == (replace(first, reads=nothing, writes=nothing), second)
 
 
 def test_nothing_is_made_before_the_first_look_and_then_only_once() -> None:

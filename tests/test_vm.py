@@ -34,6 +34,7 @@ from parallel_evm.workloads.forks import fork
 from tests.strategies import (
     CONTRACTS,
     GHOST,
+    IN_PLACE,
     SENDERS,
     A,
     Act,
@@ -407,15 +408,19 @@ def _twice(chain_class: Any, acts: list[Act], coinbase: bytes = COINBASE) -> lis
 
 
 @pytest.mark.parametrize(
-    "backend", mostly_slow(["serial", "thread", "process"], "serial", "process")
+    "backend", mostly_slow(["serial", "in place", "thread", "process"], "in place", "process")
 )
 @pytest.mark.parametrize("name", CUSTOM)
 def test_customised_vms_give_what_they_give_sequentially(name: str, backend: str) -> None:
     chain_class = _of(CUSTOM[name]())
     reports: list[BlockReport] = []
-    lanes = None if backend == "serial" else LANES
+    options: dict[str, Any] = {"backend": backend}
+    if backend == "in place":
+        options = IN_PLACE
+    elif backend != "serial":
+        options["lanes"] = LANES
     expected = _twice(chain_class, _acts())
-    assert _twice(parallel(chain_class, reports, lanes=lanes, backend=backend), _acts()) == expected
+    assert _twice(parallel(chain_class, reports, **options), _acts()) == expected
     if name == "own_validation":
         assert expected[0] == Refused("ValidationError", ("the counter has had enough",))
     elif name == "with_a_lock" and backend == "process":

@@ -241,6 +241,7 @@ def _parallel_chain(
         workers=workers,
         backend=backend,
         on_block=reports.append,
+        accesses=False,
         translation_cache=translation_cache,
         **switched_off,
     )

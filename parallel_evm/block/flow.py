@@ -48,11 +48,13 @@ def execute(
     backend: str,
     choice: Choice | None,
     wants_report: bool,
+    wants_accesses: bool,
 ) -> tuple[BlockResult, BlockReport | None]:
     """Execute ``transactions`` on ``vm``, whose state lies on a `MerkleState`.
 
     ``state_class`` is the VM's state class as the user configured it. With ``choice``, this process
-    is one of those that work on the block, and what that took is noted by ``pace``. Returns what
+    is one of those that work on the block, and what that took is noted by ``pace``.
+    ``wants_accesses``: a report is to say what each transaction read and wrote. Returns what
     py-evm's ``apply_all_transactions`` returns, and raises what it raises.
     """
     clock = Clock()
@@ -63,7 +65,8 @@ def execute(
     with pool.lock:
         session = pool.open(job, rules)
         try:
-            block = Underway(vm, job, base_header, session, scheduling, way, clock)
+            keeps = wants_report and wants_accesses
+            block = Underway(vm, job, base_header, session, scheduling, way, clock, keeps)
             flow = _Flow(block, workers, rules, pace)
             flow.prepare()
             flow.judge_all()
@@ -104,7 +107,7 @@ def _job(
         liberties=liberties,
         execution_context=context,
         transactions=transactions,
-        source=committed.source,
+        source=committed.tries,
         written=Effects(
             cells=dict(before.cells),
             slots={address: dict(slots) for address, slots in before.slots.items()},

@@ -17,11 +17,13 @@ from parallel_evm.block.senders import Senders
 from parallel_evm.block.underway import Underway
 from parallel_evm.report import Conflict
 from parallel_evm.scheduling.judge import Judge
+from parallel_evm.speculation.executor import Irregular
+from parallel_evm.speculation.in_place import InPlace
 from parallel_evm.speculation.result import Speculation
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.speculation.single import natively
 from parallel_evm.state.keys import Key, readable
-from parallel_evm.workers.local import RuleBook, new_speculator
+from parallel_evm.workers.local import RuleBook, new_in_place, new_speculator
 
 # Speculation is given up for the rest of a block when it keeps failing: what is judged next would
 # mostly run twice.
@@ -49,6 +51,7 @@ class InOrder:
         self._patience = patience
         self._rules = rules
         self._judge = Judge(block.committed)
+        self._in_place: InPlace | None = None
         self._own: Speculator | None = None
         self._written = block.committed.effects
         self.failed = 0
@@ -120,12 +123,18 @@ class InOrder:
             self._block.session.cancel()
 
     def _run_here(self, index: int) -> None:
-        """Run a transaction on the committed state itself: it cannot fail to hold."""
+        """Run a transaction on the committed state: it cannot fail to hold."""
         block = self._block
+        block.committed.index = index
+        sender = self._senders.find(index)
+        if block.needs_no_views:
+            try:
+                self._run_in_place(index, sender)
+                return
+            except Irregular:
+                pass
         if self._own is None:
             self._own = new_speculator(block.job, self._rules, block.committed)
-        block.committed.index = index
-        self._senders.find(index)
         speculation = self._own.run(index, block.transactions[index], None, block.fields[index])
         block.clock.speculate += speculation.seconds
         block.trails[index].attempts += 1
@@ -135,6 +144,20 @@ class InOrder:
             if not block.runs_all:  # else there is nothing to judge by it
                 self._judge.note_accepted(speculation)
             block.enter(speculation)
+
+    def _run_in_place(self, index: int, sender: bytes | None) -> None:
+        """On that state itself. Raises `Irregular` where a view is needed."""
+        block = self._block
+        if self._in_place is None:
+            self._in_place = new_in_place(block.job, self._rules, block.committed)
+        started = time.perf_counter()
+        outcome = self._in_place.run(block.transactions[index], sender, block.fields[index])
+        seconds = time.perf_counter() - started
+        block.clock.speculate += seconds
+        if outcome is None:
+            self._run_natively(index)
+        else:
+            block.enter_outcome(index, outcome, seconds)
 
     def _run_natively(self, index: int) -> None:
         """py-evm's own ``apply_transaction``: for what it refuses, and for what only it can do."""

@@ -21,7 +21,7 @@ from parallel_evm.scheduling.hot import HotSlotBook
 from parallel_evm.scheduling.independence import Hope
 from parallel_evm.scheduling.pace import Way
 from parallel_evm.speculation.fields import Fields, fields_of
-from parallel_evm.speculation.result import Speculation
+from parallel_evm.speculation.result import Outcome, Speculation
 from parallel_evm.state.source import Source
 from parallel_evm.trails import Trail
 from parallel_evm.workers.session import BlockJob, Session
@@ -51,6 +51,8 @@ class Scheduling:
     """None where nobody speculates and nothing is to be learned."""
     hot_slots: HotSlotBook | None
     """None: every slot orders those who write it."""
+    in_place: bool = True
+    """False: every transaction has a view of its own."""
     lanes: bool = True
     """False: what is expected to conflict may run apart."""
     overlap: bool = True
@@ -85,8 +87,10 @@ class Underway:
         scheduling: Scheduling,
         way: Way | None,
         clock: Clock,
+        keeps_accesses: bool,
     ) -> None:
-        """``way``: None where there was no choice."""
+        """``way``: None where there was no choice. ``keeps_accesses``: does somebody want to know
+        what each transaction read and wrote?"""
         self.vm = vm
         self.job = job
         self.transactions = job.transactions
@@ -108,6 +112,14 @@ class Underway:
         a state root.)"""
         self.runs_all = self.is_alone or way is Way.ASSISTED
         """Does nobody speculate?"""
+        self.keeps_accesses = keeps_accesses
+        self.needs_no_views = (
+            scheduling.in_place
+            and self.runs_all
+            and scheduling.forecasts is None
+            and not keeps_accesses
+        )
+        """Does nobody judge by what a single transaction touches, learn from it, or tell of it?"""
 
     # Made when first needed: workers are asked for senders before.
 
@@ -133,7 +145,14 @@ class Underway:
         self.ledger.enter(index, speculation.outcome)
         self.committed.witness(speculation.observations)
         self.learn(index, speculation)
-        self.trails[index].end(speculation)
+        self.trails[index].end(speculation, self.keeps_accesses)
+
+    def enter_outcome(self, index: int, outcome: Outcome, seconds: float) -> None:
+        """The same for a transaction that ran on the committed state itself."""
+        self.ledger.enter(index, outcome)
+        trail = self.trails[index]
+        trail.attempts += 1
+        trail.seconds = seconds
 
     def learn(self, index: int, speculation: Speculation) -> None:
         """Let forecasts profit from what it touched, once: a second run of the same transaction

@@ -40,6 +40,7 @@ class Parallel:
             backend=backend,
             min_transactions=min_transactions,
             on_block=self._reports.append,
+            accesses=False,
             translation_cache=translation_cache,
         )
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final
 from eth.abc import AtomicDatabaseAPI, MetaWitnessAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.db.witness import AccountQueryTracker, MetaWitness
-from eth.typing import JournalDBCheckpoint
 from eth.validation import validate_canonical_address
 from eth.vm.interrupt import MissingAccountTrieNode
 from eth_typing import Address, Hash32
@@ -27,9 +26,9 @@ from parallel_evm.merkle.reachable import reachable
 from parallel_evm.merkle.source import TrieSource, TrieSources, missing_in_storage
 from parallel_evm.merkle.update import update
 from parallel_evm.state.base import Changes
-from parallel_evm.state.flat import Effects, FlatState
+from parallel_evm.state.flat import Effects, FlatState, Log
 from parallel_evm.state.keys import CODE, EPOCH, LIFE, NONCE
-from parallel_evm.state.recorder import Observations
+from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account
 
 _NEW: Final = Account(0, 0, EMPTY_SHA3)
@@ -53,10 +52,12 @@ class MerkleState(FlatState):
     sources: ClassVar[TrieSources]
     """Where the previous block's warm source is found; set by whoever configures the class."""
 
-    source: TrieSource
+    tries: TrieSource
+    """State as it was before what was written since. Reads go there, through `source`."""
 
     def __init__(self, db: AtomicDatabaseAPI, state_root: Hash32 = BLANK_ROOT_HASH) -> None:
-        super().__init__(self.sources.at(db, state_root))
+        self.tries = self.sources.at(db, state_root)
+        super().__init__(self.tries)
         self._db = db
         self._overlay: dict[bytes, bytes] = {}
         """Trie nodes made and not yet written."""
@@ -65,18 +66,19 @@ class MerkleState(FlatState):
         self._pending_codes: dict[bytes, bytes] = {}
         self._storage_made: dict[bytes, _StorageTrie] = {}
         self._witnessed: list[Observations] = []
+        self._notes_reads = False
 
     #
     # Roots
     #
     @property
     def state_root(self) -> Hash32:
-        return Hash32(self.source.root)
+        return Hash32(self.tries.root)
 
     @state_root.setter
     def state_root(self, value: Hash32) -> None:
-        if value != self.source.root:
-            self.source = TrieSource(self._db, value, self._overlay)
+        if value != self.tries.root:
+            self._read_from(TrieSource(self._db, value, self._overlay))
             self._storage_made.clear()
 
     def has_root(self, state_root: bytes) -> bool:
@@ -100,13 +102,13 @@ class MerkleState(FlatState):
             changed = {s: v for s, v in written.items() if made.done.get(s) != v}
         else:
             made = None
-            root = BLANK_ROOT_HASH if wiped else self.source.storage_root(address)
+            root = BLANK_ROOT_HASH if wiped else self.tries.storage_root(address)
             changed = written
         trie_changes: dict[bytes, bytes] = {}
         for slot, value in changed.items():
             # py-evm does not touch the trie to delete what is not there, and a partial trie may
             # lack the nodes on the way.
-            if value or made is not None or (not wiped and self.source.slot(address, slot)):
+            if value or made is not None or (not wiped and self.tries.slot(address, slot)):
                 trie_changes[trie_key(slot.to_bytes(32, "big"))] = encode_slot(value)
         if trie_changes:
             try:
@@ -120,7 +122,7 @@ class MerkleState(FlatState):
 
     def _node(self, node_hash: bytes) -> bytes:
         node = self._overlay.get(node_hash)
-        return self.source.node(node_hash) if node is None else node
+        return self.tries.node(node_hash) if node is None else node
 
     def make_state_root(self) -> Hash32:
         """Fold everything written into the tries and return the new root.
@@ -129,13 +131,13 @@ class MerkleState(FlatState):
         """
         effects = self.effects
         cells = effects.cells
-        source = self.source
+        tries = self.tries
         accounts: dict[bytes, Account | None] = {}
         storage_roots: dict[bytes, bytes] = {}
         trie_changes: dict[bytes, bytes] = {}
         for address in self._written_accounts():
-            before = source.account(address)
-            storage_root = source.storage_root(address)
+            before = tries.account(address)
+            storage_root = tries.storage_root(address)
             if address in effects.slots:
                 new_storage_root = self._storage_root(address)
                 storage_roots[address] = new_storage_root
@@ -158,7 +160,7 @@ class MerkleState(FlatState):
             elif before is not None:
                 accounts[address] = None
                 trie_changes[trie_key(address)] = b""
-        root = source.root
+        root = tries.root
         if trie_changes:
             try:
                 result = update(self._node, root, trie_changes)
@@ -178,8 +180,8 @@ class MerkleState(FlatState):
         )
         self._pending_codes.update(effects.codes)
         if accounts or changes.slots or changes.wiped:
-            source.learn_codes(effects.codes)
-            self.source = source.successor(root, changes, storage_roots, self._overlay)
+            tries.learn_codes(effects.codes)
+            self._read_from(tries.successor(root, changes, storage_roots, self._overlay))
         self._start_over()
         return self.state_root
 
@@ -204,19 +206,31 @@ class MerkleState(FlatState):
         if len(self._roots_made) > 1:
             # Before Byzantium every transaction has a root. py-evm keeps their topmost nodes, too.
             roots = {root: nodes[root] for root in self._roots_made if root in nodes}
-            nodes = roots | reachable(nodes, self.source.root)
+            nodes = roots | reachable(nodes, self.tries.root)
         write(self._db, nodes | self._pending_codes if self._pending_codes else nodes)
         self._overlay.clear()
         self._roots_made.clear()
         self._pending_codes.clear()
-        self.sources.remember(self.source)
+        self.sources.remember(self.tries)
         witness = self._witness()
         self._witnessed = []
+        self._notes_reads = False
+        self.source = self.tries
         return witness
 
-    def discard(self, checkpoint: JournalDBCheckpoint) -> None:
-        super().discard(checkpoint)
+    def _undo(self, log: Log, position: int) -> None:
+        super()._undo(log, position)
         self._storage_made.clear()
+
+    #
+    # Transactions that run on it without a view of their own (`speculation.in_place`)
+    #
+    def charge(self, sender: Address, cost: int, nonce: int) -> None:
+        self._set_delta(sender, self.effects.deltas.get(sender, 0) - cost)
+        self._set_cell((sender, NONCE), nonce)
+
+    def settle_balance(self, address: Address, delta: int) -> None:
+        self.delta_balance(address, delta)  # `undo_all` goes back to before the transaction
 
     #
     # Asked by hand: transactions write to views, and only to addresses
@@ -246,6 +260,17 @@ class MerkleState(FlatState):
     def witness(self, observations: Observations) -> None:
         """Note what an accepted transaction observed, for the block's `MetaWitness`."""
         self._witnessed.append(observations)
+
+    def note_reads(self) -> None:
+        """Note for it what is read here, until it is made (`persist`)."""
+        self._notes_reads = True
+        self._read_from(self.tries)
+
+    def _read_from(self, tries: TrieSource) -> None:
+        self.tries = self.source = tries
+        if self._notes_reads:
+            recorder = self.source = Recorder(tries)
+            self.witness(recorder.observations)
 
     def _witness(self) -> MetaWitness:
         accounts: dict[Address, AccountQueryTracker] = {}

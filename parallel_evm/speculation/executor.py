@@ -61,7 +61,6 @@ from parallel_evm.speculation.stock import (
     stock_base,
 )
 from parallel_evm.state.flat import FlatState
-from parallel_evm.state.keys import LIFE, NONCE
 
 _HIGHEST_S = SECPK1_N // 2
 
@@ -148,7 +147,8 @@ class _Order:
 
 
 class Executor:
-    """Runs transactions of one block, one after another, each on a fresh view."""
+    """Runs transactions of one block, one after another, each on a fresh view, or on a state whose
+    changes have just been locked."""
 
     def __init__(self, state: Any, fork: Fork, ghosts: frozenset[bytes]) -> None:
         """``state``: its account database is exchanged for each transaction's view. ``ghosts``:
@@ -266,11 +266,7 @@ class Executor:
             needed = highest_cost
         if not view.at_least(sender, needed) or view.nonce(sender) != fields.nonce:
             raise Irregular
-        # The view is fresh, and nothing goes back to before this: no need for its log.
-        effects = view.effects
-        effects.deltas[sender] = -cost
-        effects.cells[sender, NONCE] = fields.nonce + 1
-        effects.cells[sender, LIFE] = True
+        view.charge(sender, cost, fields.nonce + 1)
 
     def _blobs(self, signed: Any) -> tuple[int, int]:
         """Blob gas of a transaction and its price in wei (EIP-4844)."""
@@ -416,6 +412,15 @@ class Executor:
                 and (account in self._ghosts or not view.forget_touch(account))
             ):
                 view.delete_account(account)
+
+
+def executor_for(state: Any, below: FlatState) -> Executor | None:
+    """For transactions of a speculative ``state`` (`rules`) on what lies ``below``. None where
+    py-evm's own has to be used, and where somebody reads its log."""
+    fork: Fork | None = state.direct_fork
+    if fork is None or state.logger.show_debug2:
+        return None
+    return Executor(state, fork, below.ghosts())
 
 
 class _CallTree:

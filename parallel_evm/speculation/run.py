@@ -13,7 +13,7 @@ from typing import Any
 from eth.abc import SignedTransactionAPI
 from eth.constants import BLANK_ROOT_HASH
 
-from parallel_evm.speculation.executor import Executor, Irregular
+from parallel_evm.speculation.executor import Irregular, executor_for
 from parallel_evm.speculation.fields import Fields
 from parallel_evm.speculation.result import Outcome, Speculation, outcome_of
 from parallel_evm.speculation.senders import recover_sender
@@ -56,10 +56,7 @@ class Speculator:
         self.lane = lane
         self._last = last
         self._state = state_class(lane, execution_context, BLANK_ROOT_HASH)
-        fork = state_class.direct_fork
-        self._executor = None
-        if fork is not None and not self._state.logger.show_debug2:
-            self._executor = Executor(self._state, fork, lane.ghosts())
+        self._executor = executor_for(self._state, lane)
 
     def run(
         self,

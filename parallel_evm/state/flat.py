@@ -35,6 +35,9 @@ _ABSENT: Any = object()
 _UINT64_MAX = 2**64 - 1
 
 
+Log = list[tuple[dict[Any, Any], Any, Any]]
+"""Dictionary, key, previous value: applied backwards, it undoes everything."""
+
 Traces = tuple[tuple[Any, ...], dict[Key, int | None]]
 """Warm addresses and slots, and the original values of the slots that were written; None where
 only what was added is known (`Effects.increments`)."""
@@ -65,6 +68,7 @@ class FlatState(AccountDatabaseAPI):
 
     __slots__ = (
         "_checkpoints",
+        "_lasting",
         "_locked_below",
         "_log",
         "_originals",
@@ -84,8 +88,9 @@ class FlatState(AccountDatabaseAPI):
         self.warm: dict[Any, None] = {}
         """Addresses, and (address, slot) (EIP-2929)."""
         self._transient: dict[Key, bytes] = {}
-        # (dictionary, key, previous value): applied backwards, it undoes everything
-        self._log: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._log: Log = []
+        self._lasting: Log = []
+        """Of what no checkpoint brings back, but `undo_all`."""
         self._checkpoints: list[tuple[JournalDBCheckpoint, int]] = []
         self._locked_below = 0
 
@@ -192,8 +197,10 @@ class FlatState(AccountDatabaseAPI):
         validate_canonical_address(address, title="Storage Address")
         self._set_cell((address, LIFE), True)
         if address not in self.effects.slots and self.source.epoch(address) == NO_WIPE:
-            self.effects.slots[address] = {}
-            self.effects.cells[(address, EPOCH)] = self.index
+            slots, cells = self.effects.slots, self.effects.cells
+            self._lasting += ((slots, address, _ABSENT), (cells, (address, EPOCH), _ABSENT))
+            slots[address] = {}
+            cells[address, EPOCH] = self.index
         else:
             self._wipe(address)
 
@@ -220,8 +227,16 @@ class FlatState(AccountDatabaseAPI):
         """
         self._set_delta(address, self._total(address, delta))
 
+    def charge(self, sender: Address, cost: int, nonce: int) -> None:
+        """Take ``cost`` wei, which ``sender`` has, and let its next nonce be ``nonce``: the first
+        that a transaction writes to a view of its own. Nothing goes back to before that."""
+        effects = self.effects
+        effects.deltas[sender] = -cost
+        effects.cells[sender, NONCE] = nonce
+        effects.cells[sender, LIFE] = True
+
     def settle_balance(self, address: Address, delta: int) -> None:
-        """`delta_balance` that is never undone."""
+        """`delta_balance` to which no checkpoint goes back any more."""
         self.effects.deltas[address] = self._total(address, delta)
         self.effects.cells[address, LIFE] = True
 
@@ -306,8 +321,9 @@ class FlatState(AccountDatabaseAPI):
             return False
         if address in self.effects.slots or self.source.exists(address):
             return False
-        cells.pop((address, LIFE), None)
-        self.effects.deltas.pop(address, None)
+        deltas = self.effects.deltas
+        self._log.append((cells, (address, LIFE), cells.pop((address, LIFE), _ABSENT)))
+        self._log.append((deltas, address, deltas.pop(address, _ABSENT)))
         return True
 
     def ghosts(self) -> frozenset[bytes]:
@@ -386,7 +402,15 @@ class FlatState(AccountDatabaseAPI):
 
     def discard(self, checkpoint: JournalDBCheckpoint) -> None:
         position = self._pop_through(checkpoint)
-        log = self._log
+        self._undo(self._log, position)
+
+    def undo_all(self) -> None:
+        """Let all be as it was when changes were locked last."""
+        del self._checkpoints[self._locked_below :]
+        self._undo(self._log, 0)
+        self._undo(self._lasting, 0)
+
+    def _undo(self, log: Log, position: int) -> None:
         while len(log) > position:
             dictionary, key, previous = log.pop()
             if previous is _ABSENT:
@@ -414,6 +438,7 @@ class FlatState(AccountDatabaseAPI):
         self.warm = {}
         self._transient = {}
         self._log.clear()
+        self._lasting.clear()
         self._locked_below = len(self._checkpoints)
 
     def transaction_traces(self) -> Traces:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from eth._utils.generator import CachedIterable
 
 from parallel_evm.errors import PoolClosedError
+from parallel_evm.merkle.account_db import MerkleState
+from parallel_evm.speculation.in_place import InPlace
 from parallel_evm.speculation.result import Speculation, WholeLane
 from parallel_evm.speculation.rules import Liberties, speculative_state
 from parallel_evm.speculation.run import Speculator, ancestors
@@ -30,9 +32,18 @@ def new_lane(job: BlockJob) -> Lane:
 
 def new_speculator(job: BlockJob, rules: Rules, lane: FlatState) -> Speculator:
     """A speculator for ``job`` in this process."""
+    return Speculator(rules(job), _context(job), lane, len(job.transactions) - 1)
+
+
+def new_in_place(job: BlockJob, rules: Rules, committed: MerkleState) -> InPlace:
+    """For a ``job`` whose transactions need no views."""
+    return InPlace(rules(job), _context(job), committed)
+
+
+def _context(job: BlockJob) -> Any:
     context = copy.copy(job.execution_context)
     context._prev_hashes = CachedIterable(ancestors(job.ancestors))
-    return Speculator(rules(job), context, lane, len(job.transactions) - 1)
+    return context
 
 
 class RuleBook:

@@ -23,6 +23,7 @@ from tests.strategies import (
     EMPTY,
     ETHER,
     GHOST,
+    IN_PLACE,
     INIT_CODES,
     SENDERS,
     STRANGER,
@@ -63,11 +64,14 @@ def test_random_blocks_in_lanes_at_random(name: str) -> None:
     assert sum(report.reexecutions for report in reports) > 0
 
 
-@pytest.mark.parametrize("backend", ["serial", "thread"])
+@pytest.mark.parametrize(
+    "options", [{"backend": "serial"}, IN_PLACE, {"backend": "thread"}], ids=str
+)
 @pytest.mark.parametrize("name", mostly_slow(["byzantium", "london", "prague"], "prague"))
-def test_random_blocks_by_one_worker(name: str, backend: str) -> None:
+def test_random_blocks_by_one_worker(name: str, options: dict[str, Any]) -> None:
     reports: list[BlockReport] = []
-    chain_class = parallel(fork(name).chain_class, reports, backend=backend, workers=1)
+    backend = options["backend"]
+    chain_class = parallel(fork(name).chain_class, reports, workers=1, **options)
 
     @tried(3)
     @given(plays(name))
@@ -115,9 +119,13 @@ def test_blocks_with_a_transaction_that_is_refused(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["serial", "thread", "process", "auto"])
+@pytest.mark.parametrize(
+    "options",
+    [{"backend": "serial"}, IN_PLACE, *({"backend": b} for b in ("thread", "process", "auto"))],
+    ids=str,
+)
 @pytest.mark.parametrize("name", PARALLEL_FORKS)
-def test_many_random_blocks(name: str, backend: str) -> None:
+def test_many_random_blocks(name: str, options: dict[str, Any]) -> None:
     reports: list[BlockReport] = []
 
     @tried(12)
@@ -128,12 +136,12 @@ def test_many_random_blocks(name: str, backend: str) -> None:
     )
     def run(workers: int, misled: int | None, play: Play) -> None:
         chain_class = parallel(
-            fork(name).chain_class, reports, misled=misled, backend=backend, workers=workers
+            fork(name).chain_class, reports, misled=misled, workers=workers, **options
         )
         hold(play, chain_class, reports)
 
     run()
-    if backend != "serial":
+    if options["backend"] != "serial":
         assert sum(report.reexecutions for report in reports) > 0
 
 
@@ -159,7 +167,7 @@ def held(
 ) -> list[BlockReport]:
     """The blocks are equal whichever way they run; returns the reports of the misled threads."""
     made = []
-    for options in ({"backend": "serial"}, {"misled": 5, "workers": 3}):
+    for options in ({"backend": "serial"}, IN_PLACE, {"misled": 5, "workers": 3}):
         reports: list[BlockReport] = []
         chain_class = parallel(fork(name).chain_class, reports, **options)
         drama = Play(name, coinbase, tuple(map(tuple, blocks)), **play)
@@ -422,8 +430,12 @@ def test_gas_that_runs_out_in_every_way() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["serial", "thread", "process"])
-def test_bombs(backend: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{"backend": "serial"}, IN_PLACE, {"backend": "thread"}, {"backend": "process"}],
+    ids=str,
+)
+def test_bombs(options: dict[str, Any]) -> None:
     """Loops, a call chain of 1,024, memory and returned data by the megabyte, largest code."""
     from tests.strategies import A, account, assemble, deploying
 
@@ -457,10 +469,10 @@ def test_bombs(backend: str) -> None:
         Act(7, deep, gas=8_000_000),
     ]
     reports: list[BlockReport] = []
-    chain_class = parallel(fork("shanghai").chain_class, reports, misled=0, backend=backend)
-    options = {"gas_limit": 60_000_000}
+    chain_class = parallel(fork("shanghai").chain_class, reports, misled=0, **options)
+    roomy = {"gas_limit": 60_000_000}
     hold(
-        Play("shanghai", b"\xcb" * 20, (tuple(acts),), state=state, chain_options=options),
+        Play("shanghai", b"\xcb" * 20, (tuple(acts),), state=state, chain_options=roomy),
         chain_class,
         reports,
     )
@@ -471,12 +483,10 @@ def test_bombs(backend: str) -> None:
 #
 def test_what_is_refused_names_the_same_culprit_and_the_chain_goes_on() -> None:
     rules = fork("shanghai")
-    for backend in ("serial", "thread", "process"):
+    for options in ({"backend": "serial"}, IN_PLACE, {"backend": "thread"}, {"backend": "process"}):
         reports: list[BlockReport] = []
         stock = open_chain(rules.chain_class, state_of("shanghai"))
-        ours = open_chain(
-            parallel(rules.chain_class, reports, backend=backend), state_of("shanghai")
-        )
+        ours = open_chain(parallel(rules.chain_class, reports, **options), state_of("shanghai"))
         for spoilt in ("future", "funds", "gas limit", "intrinsic", "signature", "fee"):
             for place in (0, 3):
                 acts = [Act(i, CONTRACTS["counter"]) for i in range(5)]
@@ -526,8 +536,8 @@ def test_malformed_transactions_raise_what_py_evm_raises(malformed: dict[str, An
     fields = {name: getattr(model, name) for name in model._meta.field_names}
     expected = mine(stock, [good, type(model)(**{**fields, **malformed})])
     assert isinstance(expected, Refused)
-    for backend in ("serial", "process"):
-        ours = open_chain(parallel(rules.chain_class, [], backend=backend), state_of("shanghai"))
+    for options in ({"backend": "serial"}, IN_PLACE, {"backend": "process"}):
+        ours = open_chain(parallel(rules.chain_class, [], **options), state_of("shanghai"))
         assert mine(ours, [good, type(model)(**{**fields, **malformed})]) == expected
         assert mine(ours, [good]) == mine(
             open_chain(rules.chain_class, state_of("shanghai")), [good]
@@ -651,7 +661,8 @@ def test_preprocessing_writes_before_the_first_transaction() -> None:
     state = state_of("prague")
     state[BEACON_ROOTS_ADDRESS] = account(0, 1, BEACON_ROOTS_CONTRACT_CODE)
     state[HISTORY_STORAGE_ADDRESS] = account(0, 1, HISTORY_STORAGE_CONTRACT_CODE)
-    for options in ({"backend": "serial"}, {"misled": 0}, {"backend": "process", "misled": 0}):
+    ways = ({"backend": "serial"}, IN_PLACE, {"misled": 0}, {"backend": "process", "misled": 0})
+    for options in ways:
         reports: list[BlockReport] = []
         stock = open_chain(rules.chain_class, state)
         ours = open_chain(parallel(rules.chain_class, reports, **options), state)

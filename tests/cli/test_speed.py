@@ -101,7 +101,9 @@ def test_bench_of_a_stream_says_so(tmp_path: Path) -> None:
 def test_bench_without_what_there_is_not(tmp_path: Path) -> None:
     result = runner.invoke(app, ["bench", "erc20", "--without", "brakes"])
     assert result.exit_code == 2
-    assert "no 'brakes'; there are translate, assistant, direct, forecasts" in result.output
+    assert (
+        "no 'brakes'; there are translate, assistant, direct, in_place, forecasts" in result.output
+    )
     result = runner.invoke(app, ["bench", "--mainnet", str(tmp_path), "--without", "lanes"])
     assert result.exit_code == 2
     assert "--without is for workloads" in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from copy import deepcopy
 from typing import Any
@@ -404,3 +405,126 @@ def test_a_root_can_be_changed_back_and_forth() -> None:
     for balance, root in [(1, roots[0]), (3, roots[1]), (1, roots[0])]:
         state.state_root = root
         assert (state.get_balance(X), state.get_storage(X, 0)) == (balance, balance + 1)
+
+
+slots, words, addresses = (
+    st.integers(0, 2),
+    st.integers(0, 3),
+    st.sampled_from([X, Y, b"\x03" * 20]),
+)
+writes = st.one_of(
+    st.tuples(st.just("set_storage"), addresses, slots, words),
+    st.tuples(st.just("delta_balance"), addresses, st.integers(-2, 12)),
+    st.tuples(st.just("settle_balance"), addresses, st.integers(0, 12)),
+    st.tuples(st.just("set_balance"), addresses, st.integers(0, 12)),
+    st.tuples(st.just("charge"), addresses, st.just(0), st.integers(0, 3)),
+    st.tuples(st.just("set_nonce"), addresses, st.integers(0, 3)),
+    st.tuples(st.just("set_code"), addresses, st.sampled_from([b"", b"\x00"])),
+    st.tuples(
+        st.sampled_from(
+            ["touch_account", "forget_touch", "delete_account", "delete_storage", "delete_code"]
+        ),
+        addresses,
+    ),
+    st.tuples(st.sampled_from(["record", "discard"])),
+)
+
+
+def _write(state: FlatState, changes: list[tuple[Any, ...]]) -> None:
+    checkpoints: list[Any] = []
+    for name, *arguments in changes:
+        if name == "record":
+            checkpoints.append(state.record())
+        elif name == "discard":
+            if checkpoints:
+                state.discard(checkpoints.pop())
+        else:
+            with contextlib.suppress(ValidationError):
+                getattr(state, name)(*arguments)
+
+
+@given(
+    st.lists(writes, max_size=8),
+    st.lists(writes, max_size=8),
+    st.lists(writes, max_size=12),
+    st.lists(writes, max_size=8),
+)
+def test_what_is_undone_has_never_been(
+    genesis: list[Any], before: list[Any], undone: list[Any], after: list[Any]
+) -> None:
+    """A block that goes on after a transaction was undone is one in which it never ran."""
+    database = AtomicDB(MemoryDB())
+    merkle = merkle_state_class(TrieSources())
+    first = merkle(database)
+    _write(first, genesis)
+    first.persist()
+    roots = []
+    for between in ([], undone):
+        state = merkle(database, first.state_root)
+        state.index = 1
+        _write(state, before)
+        state.lock_changes()
+        held = deepcopy(state.effects)
+        _write(state, between)
+        state.undo_all()
+        assert (state.effects.cells, state.effects.deltas) == (held.cells, held.deltas)
+        assert _written(state.effects) == _written(held)
+        state.lock_changes()
+        _write(state, after)
+        roots.append(state.make_state_root())
+    assert roots[0] == roots[1]
+
+
+def test_a_touch_that_is_forgotten_comes_back_when_all_is_undone(view: FlatState) -> None:
+    view.delta_balance(Y, 0)
+    view.lock_changes()
+    held = deepcopy(view.effects)
+    assert view.forget_touch(Y)
+    assert not view.account_exists(Y)
+    view.undo_all()
+    assert view.effects == held
+    assert view.effects.deltas == {Y: 0}
+
+
+def test_there_is_no_going_back_into_what_was_undone(view: FlatState) -> None:
+    view.lock_changes()
+    checkpoint = view.record()
+    view.undo_all()
+    with pytest.raises(ValidationError, match="No checkpoint"):
+        view.discard(checkpoint)
+
+
+def test_tries_made_of_what_is_undone_are_made_again() -> None:
+    state = merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
+    state.set_nonce(X, 1)
+    state.lock_changes()
+    state.set_storage(X, 0, 1)
+    state.make_storage_roots()
+    state.undo_all()
+    state.set_storage(X, 1, 1)
+    other = merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
+    other.set_nonce(X, 1)
+    other.set_storage(X, 1, 1)
+    assert state.make_state_root() == other.make_state_root()
+
+
+def test_reads_are_noted_for_one_witness() -> None:
+    state = merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
+    state.set_storage(X, 0, 1)
+    assert not state.persist().accounts_queried
+    state.note_reads()
+    assert (state.slot(X, 0), state.nonce(Y)) == (1, 0)
+    state.set_storage(X, 1, 1)
+    state.make_state_root()
+    assert state.slot(X, 1) == 1
+    witness = state.persist()
+    assert (witness.accounts_queried, witness.get_slots_queried(X)) == ({X, Y}, {0, 1})
+    assert state.source is state.tries
+    state.set_storage(X, 2, 1)
+    state.make_state_root()
+    assert (state.slot(X, 2), state.nonce(Y)) == (1, 0)
+    assert not state.persist().accounts_queried
+
+
+def _written(effects: Effects) -> dict[bytes, dict[int, int]]:
+    return {address: held for address, held in effects.slots.items() if held}
