@@ -19,6 +19,7 @@ from eth.abc import (
     BlockAndMetaWitness,
     BlockAPI,
     BlockHeaderAPI,
+    BlockImportResult,
     BlockPersistResult,
     DatabaseAPI,
     ReceiptAPI,
@@ -41,7 +42,7 @@ from parallel_evm.hashing import keccak
 from parallel_evm.merkle.index import Listed, index_trie, listed
 from parallel_evm.merkle.nodes import node_of, number_item
 from parallel_evm.merkle.update import TrieUpdate
-from parallel_evm.rlp_objects import are_same, changed, encoded
+from parallel_evm.rlp_objects import are_same, changed, encoded, remember_hashes
 
 REPLACED: Final = (
     "_assign_block_rewards",
@@ -243,9 +244,15 @@ def _is_complete(block: Any, chaindb: Any) -> bool:
 
 
 class LeanImport:
-    """A chain that remembers the block it is persisting instead of reading it back."""
+    """A chain that remembers the block it is persisting instead of reading it back, and compares
+    the one that it imported with the one that it was given in less time."""
 
     _persisting: BlockAPI | None = None
+
+    def import_block(self, block: BlockAPI, *args: Any, **kwargs: Any) -> BlockImportResult:
+        chain: Any = super()
+        remember_hashes(getattr(block, "transactions", ()))
+        return cast(BlockImportResult, chain.import_block(block, *args, **kwargs))
 
     def persist_block(self, block: BlockAPI, perform_validation: bool = True) -> BlockPersistResult:
         chain: Any = super()

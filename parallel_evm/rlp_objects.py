@@ -1,19 +1,26 @@
 """rlp's objects (headers, blocks, transactions, receipts, logs), without asking rlp twice.
 
 Responsible for: `made_of`, which takes fields that are known to be sound; `changed`, which copies
-nothing that stays; `encoded`, which encodes nothing that was decoded; `are_same`.
-Talks to: nobody. Never: changes an object; all of them are immutable, and may be shared.
+nothing that stays; `encoded`, which encodes nothing that was decoded; `remember_hashes`;
+`are_same`.
+Talks to: nobody. Never: changes what an object holds; all of them are immutable, and may be shared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import is_
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from operator import attrgetter, is_
 from typing import Any, Final, cast
 
 from rlp.sedes.serializable import BaseSerializable
 
-from parallel_evm.speculation.stock import STOCK_TYPED_TRANSACTIONS, STOCK_VMS
+from parallel_evm.speculation.fields import STOCK_PAYLOADS
+from parallel_evm.speculation.stock import (
+    STOCK_LEGACY_TRANSACTIONS,
+    STOCK_TYPED_TRANSACTIONS,
+    STOCK_VMS,
+)
 
 
 def made_of(cls: Any, *values: Any) -> Any:
@@ -37,6 +44,24 @@ def encoded(item: Any) -> bytes:
             return bytes((item.type_id,)) + content
     made: bytes = item.encode()
     return made
+
+
+_FIELDS: Final = {
+    kind: attrgetter(*cast(Any, kind)._meta.field_attrs)
+    for kind in (*STOCK_LEGACY_TRANSACTIONS, *STOCK_PAYLOADS)
+}
+
+
+def remember_hashes(transactions: Iterable[Any]) -> None:
+    """Let ``hash()`` of py-evm's own transactions be known beforehand: rlp asks itself for each
+    field, and a block is compared by it with the one that was to be imported."""
+    with suppress(TypeError):  # somebody has put something into one that has no hash
+        for transaction in transactions:
+            wrapped = type(transaction) in STOCK_TYPED_TRANSACTIONS
+            signed = transaction._inner if wrapped else transaction
+            fields = _FIELDS.get(type(signed))
+            if fields is not None and signed._hash_cache is None:
+                signed._hash_cache = hash(fields(signed))
 
 
 def are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

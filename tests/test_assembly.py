@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import rlp
+from eth.chains import base as chains
 from eth.db.chain import ChainDB
 from eth.db.trie import make_trie_root_and_nodes
 from eth_utils import ValidationError
@@ -159,6 +160,23 @@ def test_a_transaction_is_encoded_once_for_an_import(
     monkeypatch.setattr("parallel_evm.workers.parcel.encoded", counted)
     assert parallel.import_block(block).imported_block.hash == block.hash
     assert [times[id(transaction)] for transaction in block.transactions] == [1] * 6
+
+
+def test_what_the_imported_block_is_compared_by_is_known_by_then(
+    scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[bool] = []
+    compare = chains.validate_imported_block_unchanged
+
+    def watched(imported: Any, block: Any) -> None:
+        known.extend(t._inner._hash_cache is not None for t in block.transactions)
+        compare(imported, block)
+
+    monkeypatch.setattr(chains, "validate_imported_block_unchanged", watched)
+    block = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    again = rlp.decode(rlp.encode(block), sedes=type(block))
+    scene.open(parallelize(scene.chain_class, config=SERIAL)).import_block(again)
+    assert known == [True] * len(scene.blocks[0])
 
 
 def test_a_list_that_changes_while_its_block_runs_is_listed_as_it_is_in_the_end(scene) -> None:

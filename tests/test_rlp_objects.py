@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 import rlp
+from eth.vm.forks.berlin.transactions import TypedTransaction
+from eth.vm.forks.london.transactions import LondonLegacyTransaction
+from eth.vm.forks.spurious_dragon.transactions import SpuriousDragonTransaction
+from hypothesis import given
 
 from parallel_evm.forks import FORKS
-from parallel_evm.rlp_objects import changed, made_of
+from parallel_evm.rlp_objects import changed, made_of, remember_hashes
 from parallel_evm.workloads import build
+from tests.speculation.transactions import transactions
 
 
 @pytest.mark.parametrize("fork", FORKS)
@@ -53,3 +58,33 @@ def test_who_copies_in_another_way_is_asked() -> None:
             return super().copy(*args, **{"extra_data": b"own", **kwargs})
 
     assert changed(Own(**header.as_dict()), gas_used=7).extra_data == b"own"
+
+
+@given(transactions())
+def test_hashes_that_are_remembered_are_those_that_rlp_makes(transaction: Any) -> None:
+    signed = getattr(transaction, "_inner", transaction)
+    remember_hashes([transaction])
+    try:
+        expected = hash(tuple(signed))
+    except TypeError:  # of a list that py-evm's builder has left a list
+        assert signed._hash_cache is None
+        return
+    # Before Spurious Dragon, nobody is in a hurry.
+    known = isinstance(transaction, TypedTransaction | SpuriousDragonTransaction)
+    assert signed._hash_cache == (expected if known else None)
+    assert hash(signed) == expected
+    copied = transaction.copy()
+    assert transaction == copied and hash(transaction) == hash(copied)
+
+
+def test_a_hash_that_somebody_has_made_or_cannot_make_is_left_alone() -> None:
+    class Own(LondonLegacyTransaction):
+        def __iter__(self) -> Any:
+            return iter([7])
+
+    fields = [1, 2, 3, b"\x01" * 20, 5, b"", 27, 8, 9]
+    own, odd = Own(*fields), LondonLegacyTransaction(*fields[:5], {}, *fields[6:])
+    remember_hashes([own, odd])
+    assert hash(own) == hash((7,))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(odd)

@@ -31,6 +31,7 @@ from parallel_evm.state.keys import CODE, EPOCH, LIFE, NONCE
 from parallel_evm.state.recorder import Observations, Recorder
 from parallel_evm.state.source import Account
 
+_NO_SLOTS: Final[frozenset[int]] = frozenset()
 _NEW: Final = Account(0, 0, EMPTY_SHA3)
 """What an account begins with that did not exist before the block."""
 
@@ -230,7 +231,8 @@ class MerkleState(FlatState):
         self._set_cell((sender, NONCE), nonce)
 
     def settle_balance(self, address: Address, delta: int) -> None:
-        self.delta_balance(address, delta)  # `undo_all` goes back to before the transaction
+        # `undo_all` goes back to before the transaction.
+        self._set_delta(address, self._total(address, delta))
 
     #
     # Asked by hand: transactions write to views, and only to addresses
@@ -283,9 +285,13 @@ class MerkleState(FlatState):
                 slots.setdefault(address, set()).update(seen)
             for address, ranges in observations.ranges.items():
                 slots.setdefault(address, set()).update(ranges)
+        account_of = self.tries.account  # nothing has been written since
         for address, queried in slots.items():
-            has_code = self.code_hash(address) != EMPTY_SHA3
-            accounts[Address(address)] = AccountQueryTracker(has_code, frozenset(queried))
+            account = account_of(address)
+            has_code = account is not None and account.code_hash != EMPTY_SHA3
+            accounts[Address(address)] = AccountQueryTracker(
+                has_code, frozenset(queried) if queried else _NO_SLOTS
+            )
         return MetaWitness(set(), accounts)
 
 

@@ -255,7 +255,9 @@ class FlatState(AccountDatabaseAPI):
         deltas = self.effects.deltas
         self._log.append((deltas, address, deltas.get(address, _ABSENT)))
         deltas[address] = total
-        self._set_cell((address, LIFE), True)
+        key = address, LIFE
+        if self.effects.cells.get(key) is not True:
+            self._set_cell(key, True)
 
     #
     # Nonce
