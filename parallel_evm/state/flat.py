@@ -391,7 +391,8 @@ class FlatState(AccountDatabaseAPI):
         self._transient[key] = value
 
     def clear_transient_storage(self) -> None:
-        self._transient = {}
+        if self._transient:
+            self._transient = {}
 
     #
     # Checkpoints
@@ -438,7 +439,7 @@ class FlatState(AccountDatabaseAPI):
         """
         self._originals.clear()
         self.warm = {}
-        self._transient = {}
+        self.clear_transient_storage()
         self._log.clear()
         self._lasting.clear()
         self._locked_below = len(self._checkpoints)
