@@ -41,6 +41,7 @@ _METHODS: Final = (
 
 _BLOOM_HEADER: Final = b"\xb9\x01\x00"
 """Of 256 bytes in RLP."""
+_NO_BLOOM: Final = _BLOOM_HEADER + bytes(256)
 
 
 _Unmade = tuple[SignedTransactionAPI, int, Outcome, int]
@@ -167,9 +168,9 @@ class Ledger:
 def _receipt(transaction: Any, type_id: int, outcome: Outcome, gas_used: int) -> ReceiptAPI:
     """What ``transaction.make_receipt`` makes, with the bloom that was computed already."""
     status = (
-        EIP658_TRANSACTION_STATUS_CODE_FAILURE
-        if outcome.is_error
-        else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
+        EIP658_TRANSACTION_STATUS_CODE_SUCCESS
+        if outcome._error is None
+        else EIP658_TRANSACTION_STATUS_CODE_FAILURE
     )
     bloom = outcome.bloom
     logs = tuple(
@@ -185,16 +186,12 @@ def _receipt(transaction: Any, type_id: int, outcome: Outcome, gas_used: int) ->
     # Its constructor would check that such a receipt goes into this wrapper.
     wrapper = transaction.receipt_builder.typed_receipt_class
     typed: ReceiptAPI = wrapper.__new__(wrapper)
-    vars(typed).update(type_id=type_id, _inner=receipt)
+    fields = vars(typed)
+    fields["type_id"], fields["_inner"] = type_id, receipt
     return typed
 
 
 def encode_receipt(status: bytes, gas_used: int, bloom: int, encoded_logs: bytes) -> bytes:
     """The RLP of a receipt (without a type byte), equal to what its sedes would make of it."""
-    return node_of(
-        string_item(status)
-        + number_item(gas_used)
-        + _BLOOM_HEADER
-        + bloom.to_bytes(256, "big")
-        + encoded_logs
-    )
+    words = _BLOOM_HEADER + bloom.to_bytes(256, "big") if bloom else _NO_BLOOM
+    return node_of(string_item(status) + number_item(gas_used) + words + encoded_logs)

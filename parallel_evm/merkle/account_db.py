@@ -148,10 +148,12 @@ class MerkleState(FlatState):
                 new_storage_root != BLANK_ROOT_HASH
             ):
                 nonce, balance, code_hash = before or _NEW
-                after = Account(
-                    cells.get((address, NONCE), nonce),
-                    balance + effects.deltas.get(address, 0),
-                    cells.get((address, CODE), code_hash),
+                after = Account._make(
+                    (
+                        cells.get((address, NONCE), nonce),
+                        balance + effects.deltas.get(address, 0),
+                        cells.get((address, CODE), code_hash),
+                    )
                 )
                 if after != before or new_storage_root != storage_root:
                     accounts[address] = after

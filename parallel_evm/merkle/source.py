@@ -71,6 +71,11 @@ class TrieSource(CachedSource):
 
     def storage_root(self, address: bytes) -> bytes:
         """Root of the account's storage trie; the blank root where there is none."""
+        roots = self._storage_roots
+        self.account(address)
+        root = roots.get(address, BLANK_ROOT_HASH)
+        if self._storage_roots is roots:  # as for what is cached (`state.base`)
+            return root
         with self._lock:
             self.account(address)
             return self._storage_roots.get(address, BLANK_ROOT_HASH)

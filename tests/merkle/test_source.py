@@ -101,3 +101,7 @@ def test_a_reader_overtaken_by_the_next_block_reads_the_state_it_asked_for() -> 
     source = second_source()
     source._slots = {A: Overtaken(source, changes, {1: 5})}
     assert source.slot(A, 1) == 0
+
+    source = second_source()
+    source._storage_roots = Overtaken(source, changes, {A: b"\x05" * 32})
+    assert source.storage_root(A) == BLANK_ROOT_HASH
