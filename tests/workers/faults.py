@@ -487,7 +487,9 @@ def tracing(at_line: Callable[..., Any]) -> Iterator[None]:
 
 
 class MemoryLimit(Fault):
-    """The limit is lifted again after the block: the worker may live on."""
+    """The limit is lifted again after the block: the worker may live on. Memory that it asks for is
+    refused (MemoryError). A stack that would have to grow cannot ask: then the kernel ends the
+    worker (SIGSEGV), and pytest prints what it was at."""
 
     name = "memory limit"
     told = "a worker's address space is limited (RLIMIT_AS) to what it has"
