@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ import pytest
 from hypothesis import Phase, settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+# What a shell starts in the background ignores Ctrl-C, and so would all processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A mutant has to fail, not to fail with the smallest example; and every time in the same way.
 settings.register_profile(
