@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from parallel_evm.speculation.in_place import InPlace
 from parallel_evm.speculation.run import Speculator
 from parallel_evm.workloads import Workload, build
 from tests.strategies import mostly_slow
+from tests.workers.faults import tracing
 
 WORKLOADS = ("transfers", "erc20", "swaps", "mixed")
 
@@ -142,3 +145,48 @@ def test_a_root_that_a_hook_makes_between_transactions_ends_nothing() -> None:
     assert {a: seen for a, seen in slots[0].items() if seen} == {
         a: seen for a, seen in slots[1].items() if seen
     }
+
+
+def _runs_in_place(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not InPlace.run.__code__:
+        frame = frame.f_back
+    return frame is not None
+
+
+@pytest.mark.parametrize("times", mostly_slow([20, 200], 20))
+def test_an_interrupt_at_any_line_leaves_the_chain_where_it_was(times: int) -> None:
+    scene, blocks = scene_and_blocks("mixed", transactions=6)
+    chance = random.Random(times)
+    lines = 0
+
+    def count(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    opened(scene).import_block(blocks[0])  # what is made once has been made
+    with tracing(count):
+        opened(scene).import_block(blocks[0])
+    struck: list[bool] = []
+    for _ in range(times):
+        chain = opened(scene)
+        left = chance.randrange(lines)
+
+        def interrupt(frame: FrameType, event: str, arg: Any) -> Any:
+            nonlocal left
+            left -= event == "line"
+            if event == "line" and left == 0:
+                struck.append(_runs_in_place(frame))
+                raise KeyboardInterrupt
+            return interrupt
+
+        try:
+            with tracing(interrupt):
+                chain.import_block(blocks[0])
+        except KeyboardInterrupt:
+            head = chain.get_canonical_head().hash
+            assert head in (blocks[0].header.parent_hash, blocks[0].hash)
+        for block in blocks:
+            assert chain.import_block(block).imported_block.hash == block.hash
+    assert len(struck) > times / 2
+    assert struck.count(True) > times / 4
