@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from inspect import getattr_static
 from typing import Any, ClassVar, Final, cast
 
 import rlp.codec
@@ -233,10 +234,17 @@ class LeanChainDB:
         )
 
 
+_OF_CHAIN_DATABASES: Final = (
+    "_add_transaction_to_canonical_chain",
+    "_persist_trie_data_dict",  # what the next one would ask
+    "persist_trie_data_dict",
+)
+
+
 def lean_chaindb(chaindb_class: Any) -> Any:
     """``chaindb_class`` with `LeanChainDB` in it, where it is py-evm's own in that respect."""
-    for name in ("_add_transaction_to_canonical_chain", "persist_trie_data_dict"):
-        if getattr(chaindb_class, name, None) is not getattr(ChainDB, name):
+    for name in _OF_CHAIN_DATABASES:
+        if getattr_static(chaindb_class, name, None) is not getattr_static(ChainDB, name):
             return chaindb_class
     namespace = {"__module__": chaindb_class.__module__, "__qualname__": chaindb_class.__qualname__}
     return type(chaindb_class.__name__, (LeanChainDB, chaindb_class), namespace)

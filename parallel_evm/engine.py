@@ -241,7 +241,7 @@ class Engine:
             backend=backend,
             choice=choice,
             wants_report=self.config.on_block is not None,
-            wants_accesses=self.config.accesses,
+            wants_accesses=self.config.on_block is not None and self.config.accesses,
         )
 
     def _usable_pool(self) -> Pool:

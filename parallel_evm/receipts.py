@@ -168,9 +168,9 @@ class Ledger:
 def _receipt(transaction: Any, type_id: int, outcome: Outcome, gas_used: int) -> ReceiptAPI:
     """What ``transaction.make_receipt`` makes, with the bloom that was computed already."""
     status = (
-        EIP658_TRANSACTION_STATUS_CODE_SUCCESS
-        if outcome._error is None
-        else EIP658_TRANSACTION_STATUS_CODE_FAILURE
+        EIP658_TRANSACTION_STATUS_CODE_FAILURE
+        if outcome.is_error
+        else EIP658_TRANSACTION_STATUS_CODE_SUCCESS
     )
     bloom = outcome.bloom
     logs = tuple(

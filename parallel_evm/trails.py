@@ -39,10 +39,10 @@ class Trail:
     """What the accepted run observed and wrote, or where that is packed; None where py-evm ran the
     transaction, and where nobody wants to know."""
 
-    def end(self, speculation: Speculation, keeps_accesses: bool) -> None:
+    def end(self, speculation: Speculation, wants_accesses: bool) -> None:
         """Of all attempts, ``speculation`` is the one that was accepted."""
         self.seconds = speculation.seconds
-        if not keeps_accesses:
+        if not wants_accesses:
             return
         if isinstance(speculation, Delivered):
             self.accepted = speculation

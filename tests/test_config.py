@@ -32,6 +32,8 @@ from parallel_evm import ConfigurationError, ParallelConfig, ParallelEVMError
         ("min_transactions", False),
         ("on_block", "print"),
         ("on_block", 7),
+        ("accesses", 1),
+        ("in_place", "never"),
         ("start_method", "threads"),
         ("start_method", 3),
         ("start_method", ["fork"]),

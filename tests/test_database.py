@@ -91,14 +91,23 @@ def test_a_database_without_room_is_written_nothing() -> None:
     assert disk.content == {}
 
 
-def test_a_chain_database_that_stores_tries_in_its_own_way_does_so() -> None:
+@pytest.mark.parametrize("name", ["persist_trie_data_dict", "_persist_trie_data_dict"])
+def test_a_chain_database_that_stores_tries_in_its_own_way_does_so(name: str) -> None:
     scene = build("transfers", transactions=2, blocks=1)
     stored: list[int] = []
 
-    class ChainDatabase(scene.chain_class.chaindb_class):  # type: ignore[name-defined,misc]
+    class Outer(scene.chain_class.chaindb_class):  # type: ignore[name-defined,misc]
         def persist_trie_data_dict(self, trie_data_dict: dict[Any, bytes]) -> None:
             stored.append(len(trie_data_dict))
             super().persist_trie_data_dict(trie_data_dict)
+
+    class Inner(scene.chain_class.chaindb_class):  # type: ignore[name-defined,misc]
+        @classmethod
+        def _persist_trie_data_dict(cls, db: Any, trie_data_dict: dict[Any, bytes]) -> None:
+            stored.append(len(trie_data_dict))
+            super()._persist_trie_data_dict(db, trie_data_dict)
+
+    ChainDatabase = Outer if name == "persist_trie_data_dict" else Inner
 
     class Chain(scene.chain_class):  # type: ignore[name-defined,misc]
         chaindb_class = ChainDatabase

@@ -29,7 +29,7 @@ class Signed:
         return bytes([self.number]) * 32
 
 
-def two(keeps_accesses: bool = True) -> tuple[list[Any], TransactionReports]:
+def two(wants_accesses: bool = True) -> tuple[list[Any], TransactionReports]:
     speculated = Trail(worker=1, attempts=1)
     speculated.end(
         Speculation(
@@ -39,7 +39,7 @@ def two(keeps_accesses: bool = True) -> tuple[list[Any], TransactionReports]:
             outcome=None,
             seconds=0.25,
         ),
-        keeps_accesses,
+        wants_accesses,
     )
     conflict = Conflict(StateKey("slot", B, 7), 0)
     run_by_py_evm = Trail(attempts=2, conflicts=(conflict,))
@@ -104,7 +104,7 @@ def test_it_is_the_tuple_of_the_reports() -> None:
 
 
 def test_what_was_touched_is_left_out_where_nobody_wants_to_know() -> None:
-    _, made = two(keeps_accesses=False)
+    _, made = two(wants_accesses=False)
     nothing: frozenset[StateKey] = frozenset()
     first, second = expected()
     assert made == (replace(first, reads=nothing, writes=nothing), second)

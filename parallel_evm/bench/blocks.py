@@ -27,7 +27,8 @@ from parallel_evm.workloads import Workload, build
 _INCLUDED: Final = (
     "import_block as a whole: signature recovery, execution, receipts, blooms, storage and state "
     "tries, validation, persistence to a memory database; senders unknown on both sides; "
-    "coincurve and the same keccak on both sides; one chain per side, "
+    "coincurve and the same keccak on both sides; nobody notes what transactions touch; one chain "
+    "per side, "
 )
 _TURNS: Final = {
     False: "blocks in turn",

@@ -54,7 +54,7 @@ def execute(
 
     ``state_class`` is the VM's state class as the user configured it. With ``choice``, this process
     is one of those that work on the block, and what that took is noted by ``pace``.
-    ``wants_accesses``: a report is to say what each transaction read and wrote. Returns what
+    ``wants_accesses``: the report is to say what each transaction read and wrote. Returns what
     py-evm's ``apply_all_transactions`` returns, and raises what it raises.
     """
     clock = Clock()
@@ -65,8 +65,7 @@ def execute(
     with pool.lock:
         session = pool.open(job, rules)
         try:
-            keeps = wants_report and wants_accesses
-            block = Underway(vm, job, base_header, session, scheduling, way, clock, keeps)
+            block = Underway(vm, job, base_header, session, scheduling, way, clock, wants_accesses)
             flow = _Flow(block, workers, rules, pace)
             flow.prepare()
             flow.judge_all()

@@ -127,12 +127,8 @@ class InOrder:
         block = self._block
         block.committed.index = index
         sender = self._senders.find(index)
-        if block.needs_no_views:
-            try:
-                self._run_in_place(index, sender)
-                return
-            except Irregular:
-                pass
+        if block.needs_no_views and self._runs_in_place(index, sender):
+            return
         if self._own is None:
             self._own = new_speculator(block.job, self._rules, block.committed)
         speculation = self._own.run(index, block.transactions[index], None, block.fields[index])
@@ -145,19 +141,23 @@ class InOrder:
                 self._judge.note_accepted(speculation)
             block.enter(speculation)
 
-    def _run_in_place(self, index: int, sender: bytes | None) -> None:
-        """On that state itself. Raises `Irregular` where a view is needed."""
+    def _runs_in_place(self, index: int, sender: bytes | None) -> bool:
+        """Run it on that state itself. False where a view is needed."""
         block = self._block
         if self._in_place is None:
             self._in_place = new_in_place(block.job, self._rules, block.committed)
         started = time.perf_counter()
-        outcome = self._in_place.run(block.transactions[index], sender, block.fields[index])
+        try:
+            outcome = self._in_place.run(block.transactions[index], sender, block.fields[index])
+        except Irregular:
+            return False
         seconds = time.perf_counter() - started
         block.clock.speculate += seconds
         if outcome is None:
             self._run_natively(index)
         else:
             block.enter_outcome(index, outcome, seconds)
+        return True
 
     def _run_natively(self, index: int) -> None:
         """py-evm's own ``apply_transaction``: for what it refuses, and for what only it can do."""

@@ -87,9 +87,9 @@ class Underway:
         scheduling: Scheduling,
         way: Way | None,
         clock: Clock,
-        keeps_accesses: bool,
+        wants_accesses: bool,
     ) -> None:
-        """``way``: None where there was no choice. ``keeps_accesses``: does somebody want to know
+        """``way``: None where there was no choice. ``wants_accesses``: does somebody want to know
         what each transaction read and wrote?"""
         self.vm = vm
         self.job = job
@@ -112,12 +112,12 @@ class Underway:
         a state root.)"""
         self.runs_all = self.is_alone or way is Way.ASSISTED
         """Does nobody speculate?"""
-        self.keeps_accesses = keeps_accesses
+        self.wants_accesses = wants_accesses
         self.needs_no_views = (
             scheduling.in_place
             and self.runs_all
             and scheduling.forecasts is None
-            and not keeps_accesses
+            and not wants_accesses
         )
         """Does nobody judge by what a single transaction touches, learn from it, or tell of it?"""
 
@@ -145,7 +145,7 @@ class Underway:
         self.ledger.enter(index, speculation.outcome)
         self.committed.witness(speculation.observations)
         self.learn(index, speculation)
-        self.trails[index].end(speculation, self.keeps_accesses)
+        self.trails[index].end(speculation, self.wants_accesses)
 
     def enter_outcome(self, index: int, outcome: Outcome, seconds: float) -> None:
         """The same for a transaction that ran on the committed state itself."""

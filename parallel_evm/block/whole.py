@@ -92,7 +92,7 @@ def take_over(block: Underway, lanes: Sequence[WholeLane], teaching: Collection[
         block.ledger.enter(index, outcomes[index])
         trail.attempts += 1
         trail.worker = speculation.worker
-        trail.end(speculation, block.keeps_accesses)
+        trail.end(speculation, block.wants_accesses)
     for lane in lanes:
         block.committed.fold(lane.effects)
         for observations in _witnessed(lane):

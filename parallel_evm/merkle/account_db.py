@@ -148,12 +148,10 @@ class MerkleState(FlatState):
                 new_storage_root != BLANK_ROOT_HASH
             ):
                 nonce, balance, code_hash = before or _NEW
-                after = Account._make(
-                    (
-                        cells.get((address, NONCE), nonce),
-                        balance + effects.deltas.get(address, 0),
-                        cells.get((address, CODE), code_hash),
-                    )
+                after = Account(
+                    cells.get((address, NONCE), nonce),
+                    balance + effects.deltas.get(address, 0),
+                    cells.get((address, CODE), code_hash),
                 )
                 if after != before or new_storage_root != storage_root:
                     accounts[address] = after
@@ -226,15 +224,21 @@ class MerkleState(FlatState):
         self._storage_made.clear()
 
     #
-    # Transactions that run on it without a view of their own (`speculation.in_place`)
+    # Transactions that run on it without a view of their own (`speculation.in_place`): all that
+    # they do can be undone
     #
     def charge(self, sender: Address, cost: int, nonce: int) -> None:
         self._set_delta(sender, self.effects.deltas.get(sender, 0) - cost)
         self._set_cell((sender, NONCE), nonce)
 
     def settle_balance(self, address: Address, delta: int) -> None:
-        # `undo_all` goes back to before the transaction.
         self._set_delta(address, self._total(address, delta))
+
+    def undo_all(self) -> None:
+        """Let all be as it was when changes were locked last."""
+        del self._checkpoints[self._locked_below :]
+        self._undo(self._log, 0)
+        self._undo(self._lasting, 0)
 
     #
     # Asked by hand: transactions write to views, and only to addresses

@@ -151,7 +151,7 @@ class Executor:
     changes have just been locked."""
 
     def __init__(self, state: Any, fork: Fork, ghosts: frozenset[bytes]) -> None:
-        """``state``: its account database is exchanged for each transaction's view. ``ghosts``:
+        """``state``: its account database is what the next transaction runs on. ``ghosts``:
         accounts that hold storage and do not exist."""
         self._state = state
         self._fork = fork

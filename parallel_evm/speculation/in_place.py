@@ -42,11 +42,10 @@ class InPlace:
         committed.lock_changes()
         try:
             outcome = self._executor.run(transaction, sender, fields)
-        except Irregular:
+        except Exception as error:
             committed.undo_all()
-            raise
-        except Exception:
-            committed.undo_all()
+            if isinstance(error, Irregular):
+                raise
             return None
         committed.clear_transient_storage()
         self._state.preimages.clear()  # nobody forecasts anything from them

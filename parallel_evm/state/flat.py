@@ -90,7 +90,7 @@ class FlatState(AccountDatabaseAPI):
         self._transient: dict[Key, bytes] = {}
         self._log: Log = []
         self._lasting: Log = []
-        """Of what no checkpoint brings back, but `undo_all`."""
+        """Of what no checkpoint brings back."""
         self._checkpoints: list[tuple[JournalDBCheckpoint, int]] = []
         self._locked_below = 0
 
@@ -406,12 +406,6 @@ class FlatState(AccountDatabaseAPI):
     def discard(self, checkpoint: JournalDBCheckpoint) -> None:
         position = self._pop_through(checkpoint)
         self._undo(self._log, position)
-
-    def undo_all(self) -> None:
-        """Let all be as it was when changes were locked last."""
-        del self._checkpoints[self._locked_below :]
-        self._undo(self._log, 0)
-        self._undo(self._lasting, 0)
 
     def _undo(self, log: Log, position: int) -> None:
         while len(log) > position:

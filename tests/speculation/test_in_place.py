@@ -84,19 +84,18 @@ def test_one_that_breaks_off_leaves_nothing(
     scene, blocks = scene_and_blocks("mixed")
     broken: list[int] = []
 
-    def breaking(method: Any, after: bool) -> Any:
+    def breaking(method: Any) -> Any:
         def breaks(self: Any, view: Any, *args: Any) -> Any:
             if not isinstance(view, MerkleState) or view.index % 2:
                 return method(self, view, *args)
             broken.append(view.index)
-            if after:
-                method(self, view, *args)
+            method(self, view, *args)
             raise error
 
         return breaks
 
     name = {"charge": "_buy", "at the end": "_settle", "the last thing": "_clear"}[step]
-    monkeypatch.setattr(Executor, name, breaking(getattr(Executor, name), after=True))
+    monkeypatch.setattr(Executor, name, breaking(getattr(Executor, name)))
     chain = opened(scene)
     for block in blocks:
         assert chain.import_block(block).imported_block.hash == block.hash

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel_evm.hashing import keccak
-from parallel_evm.merkle.account_db import merkle_state_class
+from parallel_evm.merkle.account_db import MerkleState, merkle_state_class
 from parallel_evm.merkle.source import TrieSources
 from parallel_evm.state.flat import Effects, FlatState
 from parallel_evm.state.keys import CODE, EPOCH, LIFE, NO_WIPE, NONCE
@@ -475,27 +475,50 @@ def test_what_is_undone_has_never_been(
     assert roots[0] == roots[1]
 
 
-def test_a_touch_that_is_forgotten_comes_back_when_all_is_undone(view: FlatState) -> None:
-    view.delta_balance(Y, 0)
-    view.lock_changes()
-    held = deepcopy(view.effects)
-    assert view.forget_touch(Y)
-    assert not view.account_exists(Y)
-    view.undo_all()
-    assert view.effects == held
-    assert view.effects.deltas == {Y: 0}
+@pytest.fixture
+def state() -> MerkleState:
+    return merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
 
 
-def test_there_is_no_going_back_into_what_was_undone(view: FlatState) -> None:
-    view.lock_changes()
-    checkpoint = view.record()
-    view.undo_all()
+def test_a_touch_that_is_forgotten_comes_back_when_all_is_undone(state: MerkleState) -> None:
+    state.delta_balance(Y, 0)
+    state.lock_changes()
+    held = deepcopy(state.effects)
+    assert state.forget_touch(Y)
+    assert not state.account_exists(Y)
+    state.undo_all()
+    assert state.effects == held
+    assert state.effects.deltas == {Y: 0}
+
+
+def test_storage_that_no_revert_brings_back_is_there_when_all_is_undone(state: MerkleState) -> None:
+    state.set_storage(X, 0, 1)
+    state.make_state_root()
+    for _ in range(2):  # the second time, nothing is left of the first
+        state.lock_changes()
+        checkpoint = state.record()
+        state.delete_storage(X)
+        state.discard(checkpoint)
+        assert state.get_storage(X, 0) == 0
+        state.undo_all()
+        assert state.get_storage(X, 0) == 1
+        assert state.effects == Effects()
+    state.lock_changes()
+    state.delete_storage(X)
+    state.lock_changes()  # that transaction is done
+    state.undo_all()
+    assert state.get_storage(X, 0) == 0
+
+
+def test_there_is_no_going_back_into_what_was_undone(state: MerkleState) -> None:
+    state.lock_changes()
+    checkpoint = state.record()
+    state.undo_all()
     with pytest.raises(ValidationError, match="No checkpoint"):
-        view.discard(checkpoint)
+        state.discard(checkpoint)
 
 
-def test_tries_made_of_what_is_undone_are_made_again() -> None:
-    state = merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
+def test_tries_made_of_what_is_undone_are_made_again(state: MerkleState) -> None:
     state.set_nonce(X, 1)
     state.lock_changes()
     state.set_storage(X, 0, 1)
@@ -508,8 +531,7 @@ def test_tries_made_of_what_is_undone_are_made_again() -> None:
     assert state.make_state_root() == other.make_state_root()
 
 
-def test_reads_are_noted_for_one_witness() -> None:
-    state = merkle_state_class(TrieSources())(AtomicDB(MemoryDB()))
+def test_reads_are_noted_for_one_witness(state: MerkleState) -> None:
     state.set_storage(X, 0, 1)
     assert not state.persist().accounts_queried
     state.note_reads()
