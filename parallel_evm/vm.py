@@ -25,6 +25,7 @@ from parallel_evm.fallback import is_stock_but_for_us
 from parallel_evm.hashing import use_fast_keccak
 from parallel_evm.headers import LeanHeaders, configures_plainly, succession_of
 from parallel_evm.pending import LeanPending, builds_pending_blocks
+from parallel_evm.requests import LeanRequests, has_plain_requests
 from parallel_evm.speculation.balances import lean_methods
 from parallel_evm.speculation.single import single_state_bases
 
@@ -163,6 +164,8 @@ def _parallel_vm(vm: Any, engine: Engine) -> Any:
     }
     # A subclass of a parallel VM brings `ParallelVM` along.
     bases = (vm,) if issubclass(vm, ParallelVM) else (ParallelVM, vm)
+    if has_plain_requests(vm) and not issubclass(vm, LeanRequests):
+        bases = (LeanRequests, *bases)
     return _subclass(vm, bases, namespace)
 
 

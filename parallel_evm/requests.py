@@ -1,0 +1,93 @@
+"""Requests to the consensus layer in an imported block (EIP-7685), without reading it back.
+
+Responsible for: what `PragueVM.block_postprocessing` does, where the VM's methods are py-evm's own.
+For deposits (EIP-6110) py-evm reads all receipts from the trie that was just written and decodes
+them, and it copies every transaction, with all that was known of it, to set one field of the
+header: two to three times as much work as importing a block of transfers is here.
+Talks to: py-evm's own methods, which are given the receipts that matter, and a block without its
+transactions.
+Never: says itself what a request is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, cast
+
+from eth.abc import BlockAPI, ReceiptAPI, SignedTransactionAPI
+from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.prague.constants import DEPOSIT_CONTRACT_ADDRESS
+
+from parallel_evm.fallback import is_stock_but_for_us
+from parallel_evm.rlp_objects import changed
+from parallel_evm.speculation.bloom import bits_of
+
+_METHODS: Final = (
+    "block_postprocessing",
+    "compute_requests_hash",
+    "make_receipt",
+    "process_deposit_request_data",
+    "set_block_transactions_and_withdrawals",
+)
+
+_DEPOSITS: Final = bits_of(DEPOSIT_CONTRACT_ADDRESS)
+"""In the bloom filter of whatever has a log of that contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Extract:
+    """Of a block, what is asked about its deposits."""
+
+    receipts: Iterable[ReceiptAPI]
+    block_requests: list[bytes]
+
+    def get_receipts(self, chaindb: Any) -> Iterable[ReceiptAPI]:
+        return self.receipts
+
+
+class LeanRequests:
+    """Mixed into a VM class from Prague on."""
+
+    is_ours: ClassVar[bool] = True
+    """Found in classes of this package (`fallback`)."""
+    _receipts: tuple[bytes, Sequence[ReceiptAPI]] = b"", ()
+    """Those of the block made last, and the root of their trie."""
+
+    def set_block_transactions_and_withdrawals(
+        self,
+        base_block: Any,
+        new_header: Any,
+        transactions: Sequence[SignedTransactionAPI],
+        receipts: Sequence[ReceiptAPI],
+        **kwargs: Any,
+    ) -> BlockAPI:
+        vm: Any = super()
+        block: BlockAPI = vm.set_block_transactions_and_withdrawals(
+            base_block, new_header, transactions, receipts, **kwargs
+        )
+        if isinstance(receipts, Sequence):  # an iterator has given them by now
+            self._receipts = block.header.receipt_root, tuple(receipts)
+        return block
+
+    def process_deposit_request_data(self, block: Any) -> None:
+        vm: Any = super()
+        root, receipts = self._receipts
+        if root == block.header.receipt_root:
+            suspects = [r for r in receipts if r.bloom & _DEPOSITS == _DEPOSITS]
+            block = _Extract(suspects, block.block_requests)
+        vm.process_deposit_request_data(block)
+
+    @staticmethod
+    def compute_requests_hash(block: Any) -> BlockAPI:
+        bare = changed(block, transactions=())
+        bare.block_requests = block.block_requests
+        header = PragueVM.compute_requests_hash(bare).header
+        return cast(BlockAPI, changed(block, header=header))
+
+
+def has_plain_requests(vm_class: Any) -> bool:
+    """Does this VM find requests as py-evm's Prague does?"""
+    return issubclass(vm_class, PragueVM) and all(
+        is_stock_but_for_us(vm_class, name) for name in _METHODS
+    )
