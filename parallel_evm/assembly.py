@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import getattr_static
 from typing import Any, ClassVar, Final, cast
 
@@ -67,14 +68,24 @@ class LeanAssembly:
     lean: ClassVar[bool] = False
     listed: Listed | None = None
     """Of the block made last, or of the one that is being made, where somebody has seen to that."""
+    _given: BlockAPI | None = None
+    """The block that is being imported."""
     _encoded: tuple[Sequence[Any], list[bytes]] = ((), [])
     """The transactions that were encoded last, and what came of that."""
 
     def import_block(self, block: BlockAPI) -> BlockAndMetaWitness:
         vm: Any = super()
+        self._given = block
         imported: BlockAndMetaWitness = vm.import_block(block)
-        remember_hashes(block.transactions)  # it is going to be compared with the other one
         return imported
+
+    def ready_to_compare(self) -> None:
+        """Let the hash of the block that is being imported be known: it is going to be compared
+        with what comes of it. Whoever waits for others has time for that."""
+        if self._given is not None:
+            remember_hashes(self._given.transactions)
+            with suppress(TypeError):  # somebody has put something into it that has no hash
+                hash(self._given)
 
     def note_listed(self, transactions: Sequence[SignedTransactionAPI], made: Listed) -> None:
         """These very transactions were encoded and listed elsewhere."""

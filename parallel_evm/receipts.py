@@ -9,6 +9,7 @@ exactly as ``VM.apply_all_transactions`` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
@@ -73,6 +74,8 @@ class Ledger:
         self._counts_blobs = hasattr(header, "blob_gas_used")
         self._blob_gas: int = header.blob_gas_used if self._counts_blobs else 0
         self._entered: list[ReceiptAPI | _Unmade] = []
+        self._made: list[ReceiptAPI] = []
+        """Receipts of the first of them."""
         self.computations: list[Any] = []
 
     def admits(self, index: int) -> bool:
@@ -147,12 +150,20 @@ class Ledger:
             receipt,
         )
 
-    def receipts(self) -> list[ReceiptAPI]:
-        """Of all transactions entered so far. They are made here, one after the other, which is
-        faster than each between two transactions."""
-        made = [_receipt(*entry) if isinstance(entry, tuple) else entry for entry in self._entered]
-        self._entered = list(made)
-        return made
+    def receipts(self) -> Sequence[ReceiptAPI]:
+        """Of all transactions entered so far."""
+        self.catch_up()
+        return self._made
+
+    def catch_up(self) -> bool:
+        """Make the receipts of those that have none yet. False where there was nothing to do.
+
+        One after the other is faster than each between two transactions, but whoever has to wait
+        between two of them had better do it then."""
+        entered = islice(self._entered, len(self._made), None)
+        new = [_receipt(*entry) if isinstance(entry, tuple) else entry for entry in entered]
+        self._made += new
+        return bool(new)
 
     def header(self) -> BlockHeaderAPI:
         """The header after all transactions entered so far."""

@@ -139,6 +139,7 @@ class _Flow:
         started = time.perf_counter()
         block, clock = self._block, self._block.clock
         self._senders.recover()
+        block.vm.ready_to_compare()
         forecasts = block.scheduling.forecasts
         if forecasts is not None and block.runs_all:
             forecasts.begin(block.committed)

@@ -59,6 +59,8 @@ class Senders:
     def _find(self, index: int) -> None:
         block, session = self._block, self._block.session
         while session.awaits_sender(index):
+            if block.ledger.catch_up():
+                continue
             others = session.take_back_senders(_AT_ONCE)
             if not others:
                 break

@@ -16,6 +16,7 @@ translate first; then the fastest is kept, and the others get another trial ever
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -199,12 +200,11 @@ class Pace:
         ``knows_senders``: as for `choose`."""
         if not transactions:
             return
-        rates = [
-            self._note_run(call, run)
-            for call, run in zip(self._calls(transactions), runs, strict=True)
-        ]
+        spent: defaultdict[bytes, list[float]] = defaultdict(list)
+        for call, run in zip(self._calls(transactions), runs, strict=True):
+            spent[call].append(run)
+        rates = [(self._note_runs(call, its), len(its)) for call, its in spent.items()]
         self._at_hand = (), []  # it is done
-        times = [rate.seconds for rate in rates]
         kind = _kind(transactions, knows_senders)
         habit = self._habits.setdefault(kind, _Habit())
         on_trial = habit.way is way and habit.trial > 0
@@ -216,8 +216,9 @@ class Pace:
             habit.rest += (_LATEST if habit.rest else 1.0) * (rest - habit.rest)
             return
         self._patience = _FIRST_RETRY
-        ratio = seconds / (sum(times) + habit.rest * len(times) or 1.0)
-        for rate in {id(rate): rate for rate in rates}.values():
+        running = sum(count * rate.seconds for rate, count in rates)
+        ratio = seconds / (running + habit.rest * len(runs) or 1.0)
+        for rate, _ in rates:
             before = ratio if begins else rate.ratios.get((kind, way), ratio)
             rate.ratios[kind, way] = (
                 min(before, ratio) if on_trial else before + _LATEST * (ratio - before)
@@ -241,18 +242,22 @@ class Pace:
         self, calls: Sequence[bytes], kind: _Kind, habit: _Habit
     ) -> tuple[dict[Way, float], set[Way]]:
         """Seconds of each way, and the ways that were measured for most of such calls."""
-        rates = [self._rates.get(call) for call in calls]
-        times = [habit.rest + self._seconds(call) for call in calls]
-        alone = sum(times)
+        counts = Counter(calls)
+        rates = {call: self._rates.get(call) for call in counts}
+        times = {call: n * (habit.rest + self._seconds(call)) for call, n in counts.items()}
+        alone = sum(times.values())
         expected, known = {Way.ALONE: alone}, {Way.ALONE}
         for way in (Way.ASSISTED, Way.TOGETHER):
             unknown = self._unknown_ratio[way] + (_UNKNOWN_TRIP[way] / alone if alone else 1.0)
-            ratios = [rate.ratios.get((kind, way)) if rate else None for rate in rates]
-            expected[way] = sum(
-                seconds * (unknown if ratio is None else ratio)
-                for seconds, ratio in zip(times, ratios, strict=True)
-            )
-            if 2 * ratios.count(None) < len(ratios):
+            unmeasured = 0
+            expected[way] = 0.0
+            for call, rate in rates.items():
+                ratio = rate.ratios.get((kind, way)) if rate else None
+                if ratio is None:
+                    unmeasured += counts[call]
+                    ratio = unknown
+                expected[way] += times[call] * ratio
+            if 2 * unmeasured < len(calls):
                 known.add(way)
         return expected, known
 
@@ -272,14 +277,15 @@ class Pace:
         rate = self._rates.get(call)
         return rate.seconds if rate else _UNKNOWN_SECONDS[len(call) > _ADDRESS_BYTES]
 
-    def _note_run(self, call: bytes, seconds: float) -> _Rate:
+    def _note_runs(self, call: bytes, runs: Sequence[float]) -> _Rate:
+        """``runs``: what that call took each time, the latest last."""
         rate = self._rates.get(call)
         if rate is None:
             while len(self._rates) >= _MAX_CALLS:
                 del self._rates[next(iter(self._rates))]
-            rate = self._rates[call] = _Rate(seconds)
-        else:
-            rate.seconds += _LATEST * (seconds - rate.seconds)
+            rate = self._rates[call] = _Rate(runs[0])
+        for run in runs:
+            rate.seconds += _LATEST * (run - rate.seconds)
         return rate
 
 

@@ -117,8 +117,16 @@ def test_an_answer_that_there_is_none_is_an_answer(monkeypatch: pytest.MonkeyPat
     assert not session.awaits_sender(0)
     assert session.awaits_sender(1)
     monkeypatch.setattr(module, "recover_sender", lambda transaction, fields: transaction)
+    waiting: list[list[Any]] = []
+
+    def catch_up() -> bool:
+        """There are receipts to make, once."""
+        waiting.append(list(block.senders))
+        return len(waiting) == 1
+
     block: Any = SimpleNamespace(
         session=session,
+        ledger=SimpleNamespace(catch_up=catch_up),
         senders=[None] * 100,
         transactions=list(range(100)),
         fields=[None] * 100,
@@ -128,7 +136,10 @@ def test_an_answer_that_there_is_none_is_an_answer(monkeypatch: pytest.MonkeyPat
     subject._asked.update(range(100))
     assert subject.find(0) == 0
     assert block.senders == [0] + [None] * 99
+    assert waiting == []
     assert subject.find(1) == 1
+    # What has to be done anyway was done before any sender was looked for here.
+    assert waiting[:2] == [[0] + [None] * 99] * 2
     assert None not in block.senders[1 + SENDERS_AT_ONCE :]
     assert block.senders[2 : 1 + SENDERS_AT_ONCE] == [None] * (SENDERS_AT_ONCE - 1)
 
