@@ -187,12 +187,10 @@ def listed(contents: list[bytes], hashes: Any, root: Any, nodes: Any) -> Listed:
 
 def hashes_and_trie(hashes: Any, root: Any, nodes: Any) -> tuple[list[bytes], TrieUpdate]:
     """The same of whatever transactions."""
-    if (
-        not isinstance(hashes, list)
-        or not isinstance(nodes, dict)
-        or not all(type(key) is bytes and len(key) == 32 for key in [root, *hashes, *nodes])
-        or not all(type(node) is bytes for node in nodes.values())
-    ):
+    if not isinstance(hashes, list) or not isinstance(nodes, dict):
+        raise ValueError("no list")
+    digests = [root, *hashes, *nodes]
+    if {*map(type, digests), *map(type, nodes.values())} != {bytes} or {*map(len, digests)} != {32}:
         raise ValueError("no list")
     return hashes, TrieUpdate(root, nodes)
 
