@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
-from eth.abc import BlockAPI, ReceiptAPI, SignedTransactionAPI
+from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, WithdrawalAPI
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.constants import DEPOSIT_CONTRACT_ADDRESS
 
@@ -25,7 +25,6 @@ from parallel_evm.speculation.bloom import bits_of
 
 _METHODS: Final = (
     "block_postprocessing",
-    "compute_requests_hash",
     "make_receipt",
     "process_deposit_request_data",
     "set_block_transactions_and_withdrawals",
@@ -57,14 +56,14 @@ class LeanRequests:
     def set_block_transactions_and_withdrawals(
         self,
         base_block: Any,
-        new_header: Any,
+        new_header: BlockHeaderAPI,
         transactions: Sequence[SignedTransactionAPI],
         receipts: Sequence[ReceiptAPI],
-        **kwargs: Any,
+        withdrawals: Sequence[WithdrawalAPI] | None = None,
     ) -> BlockAPI:
         vm: Any = super()
         block: BlockAPI = vm.set_block_transactions_and_withdrawals(
-            base_block, new_header, transactions, receipts, **kwargs
+            base_block, new_header, transactions, receipts, withdrawals=withdrawals
         )
         if isinstance(receipts, Sequence):  # an iterator has given them by now
             self._receipts = block.header.receipt_root, tuple(receipts)
@@ -86,8 +85,13 @@ class LeanRequests:
         return cast(BlockAPI, changed(block, header=header))
 
 
+_HASHES: Final = (PragueVM.compute_requests_hash, LeanRequests.compute_requests_hash)
+
+
 def has_plain_requests(vm_class: Any) -> bool:
-    """Does this VM find requests as py-evm's Prague does?"""
-    return issubclass(vm_class, PragueVM) and all(
-        is_stock_but_for_us(vm_class, name) for name in _METHODS
+    """Does this VM find requests as py-evm's Prague does? A later fork may hash them otherwise."""
+    return (
+        issubclass(vm_class, PragueVM)
+        and all(is_stock_but_for_us(vm_class, name) for name in _METHODS)
+        and vm_class.compute_requests_hash in _HASHES
     )
