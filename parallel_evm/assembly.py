@@ -68,6 +68,8 @@ class LeanAssembly:
     lean: ClassVar[bool] = False
     listed: Listed | None = None
     """Of the block made last, or of the one that is being made, where somebody has seen to that."""
+    receipts_made: tuple[bytes, Sequence[ReceiptAPI]] = b"", ()
+    """Those of the block made last, and the root of their trie."""
     _given: BlockAPI | None = None
     """The block that is being imported."""
     _encoded: tuple[Sequence[Any], list[bytes]] = ((), [])
@@ -127,6 +129,8 @@ class LeanAssembly:
             "transaction_root": self._store(self.listed.trie),
             "receipt_root": self._store(index_trie(list(map(encoded, receipts)))),
         }
+        if isinstance(receipts, Sequence):  # an iterator has given them by now
+            self.receipts_made = roots["receipt_root"], tuple(receipts)
         if withdrawals:
             roots["withdrawals_root"] = self._store(index_trie(list(map(encoded, withdrawals))))
             fields["withdrawals"] = withdrawals

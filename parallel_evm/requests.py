@@ -11,11 +11,11 @@ Never: says itself what a request is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
-from eth.abc import BlockAPI, BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI, WithdrawalAPI
+from eth.abc import BlockAPI, ReceiptAPI
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.constants import DEPOSIT_CONTRACT_ADDRESS
 
@@ -27,7 +27,6 @@ _METHODS: Final = (
     "block_postprocessing",
     "make_receipt",
     "process_deposit_request_data",
-    "set_block_transactions_and_withdrawals",
 )
 
 _DEPOSITS: Final = bits_of(DEPOSIT_CONTRACT_ADDRESS)
@@ -46,32 +45,15 @@ class _Extract:
 
 
 class LeanRequests:
-    """Mixed into a VM class from Prague on."""
+    """Mixed into a VM class from Prague on, before `LeanAssembly`, which knows the receipts."""
 
     is_ours: ClassVar[bool] = True
     """Found in classes of this package (`fallback`)."""
-    _receipts: tuple[bytes, Sequence[ReceiptAPI]] = b"", ()
-    """Those of the block made last, and the root of their trie."""
-
-    def set_block_transactions_and_withdrawals(
-        self,
-        base_block: Any,
-        new_header: BlockHeaderAPI,
-        transactions: Sequence[SignedTransactionAPI],
-        receipts: Sequence[ReceiptAPI],
-        withdrawals: Sequence[WithdrawalAPI] | None = None,
-    ) -> BlockAPI:
-        vm: Any = super()
-        block: BlockAPI = vm.set_block_transactions_and_withdrawals(
-            base_block, new_header, transactions, receipts, withdrawals=withdrawals
-        )
-        if isinstance(receipts, Sequence):  # an iterator has given them by now
-            self._receipts = block.header.receipt_root, tuple(receipts)
-        return block
 
     def process_deposit_request_data(self, block: Any) -> None:
         vm: Any = super()
-        root, receipts = self._receipts
+        this: Any = self
+        root, receipts = this.receipts_made
         if root == block.header.receipt_root:
             suspects = [r for r in receipts if r.bloom & _DEPOSITS == _DEPOSITS]
             block = _Extract(suspects, block.block_requests)
