@@ -76,7 +76,8 @@ class Phases:
     """Building the changed storage tries. The state trie follows in ``finalize_block``, after
     withdrawals and rewards, and is not in here."""
     receipts: float = 0.0
-    """Making them, and waiting for the transactions' trie where a worker makes that."""
+    """Making them, and what an imported block is compared by; waiting for the transactions' trie
+    where a worker makes that."""
 
     def to_dict(self) -> dict[str, float]:
         return {

@@ -68,6 +68,7 @@ class LeanRequests:
 
 
 _HASHES: Final = (PragueVM.compute_requests_hash, LeanRequests.compute_requests_hash)
+"""Prague's way, and the same here."""
 
 
 def has_plain_requests(vm_class: Any) -> bool:

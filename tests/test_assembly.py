@@ -10,6 +10,7 @@ import rlp
 from eth.chains import base as chains
 from eth.db.chain import ChainDB
 from eth.db.trie import make_trie_root_and_nodes
+from eth.vm.forks.london.transactions import LondonLegacyTransaction
 from eth_utils import ValidationError
 
 from parallel_evm import ParallelConfig, parallelize
@@ -177,6 +178,26 @@ def test_what_the_imported_block_is_compared_by_is_known_by_then(
     again = rlp.decode(rlp.encode(block), sedes=type(block))
     scene.open(parallelize(scene.chain_class, config=SERIAL)).import_block(again)
     assert known == [True] * len(scene.blocks[0])
+
+
+def test_what_has_no_hash_is_refused_for_what_is_wrong_with_it(scene) -> None:
+    block: Any = scene.open().mine_all(scene.blocks[0])[0].imported_block
+    sound = block.transactions[0]._inner.as_dict()
+    odd = LondonLegacyTransaction(
+        *(sound[name] for name in ("nonce", "max_fee_per_gas", "gas", "to", "value")),
+        bytearray(b"data"),
+        *(27, sound["r"], sound["s"]),
+    )
+    block = block.copy(transactions=(odd, *block.transactions[1:]))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(block)
+    errors = []
+    for chain_class in (scene.chain_class, parallelize(scene.chain_class, config=SERIAL)):
+        with pytest.raises(Exception) as found:
+            scene.open(chain_class).import_block(block)
+        errors.append((found.type, found.value.args))
+    assert errors[0] == errors[1]
+    assert errors[0][0] is not TypeError
 
 
 def test_a_list_that_changes_while_its_block_runs_is_listed_as_it_is_in_the_end(scene) -> None:

@@ -139,14 +139,16 @@ class _Flow:
         started = time.perf_counter()
         block, clock = self._block, self._block.clock
         self._senders.recover()
+        recovered = time.perf_counter()
         block.vm.ready_to_compare()
+        clock.receipts = time.perf_counter() - recovered
         forecasts = block.scheduling.forecasts
         if forecasts is not None and block.runs_all:
             forecasts.begin(block.committed)
         elif forecasts is not None:
             planner = Planner(block, forecasts, self._senders, self._pace, self._workers)
             self._layout = planner.start()
-        clock.forecast = time.perf_counter() - started - clock.senders
+        clock.forecast = time.perf_counter() - started - clock.senders - clock.receipts
 
     def judge_all(self) -> None:
         """Judge every transaction; raise what py-evm raises at the first that it refuses."""
@@ -181,7 +183,7 @@ class _Flow:
         listed = self._session.listed()
         if listed is not None:
             block.vm.note_listed(self._given, listed)
-        block.clock.receipts = time.perf_counter() - started - block.clock.roots
+        block.clock.receipts += time.perf_counter() - started - block.clock.roots
 
     def note_pace(self) -> None:
         """How long all this took, for the choice of who runs the next block."""

@@ -3,8 +3,9 @@
 Responsible for: who recovers which, and for finding a sender when it is needed.
 Talks to: the session; `speculation.senders`, which recovers; `pace`, which knows how many were
 recovered here lately.
-Never: judges a signature, or waits: while one is on its way, those are recovered here that others
-would come to last. So nobody has to know beforehand how fast they are.
+Never: judges a signature, or waits: while one is on its way, receipts are made that can be, and
+then those senders recovered here that others would come to last. So nobody has to know beforehand
+how fast they are.
 """
 
 from __future__ import annotations
@@ -50,16 +51,17 @@ class Senders:
     def find(self, index: int) -> bytes | None:
         """The sender of a transaction; None where its signature is not valid."""
         if index in self._asked:
-            started = time.perf_counter()
+            clock = self._block.clock
+            started, receipts = time.perf_counter(), clock.receipts
             self._asked.remove(index)
             self._find(index)
-            self._block.clock.senders += time.perf_counter() - started
+            clock.senders += time.perf_counter() - started - (clock.receipts - receipts)
         return self._block.senders[index]
 
     def _find(self, index: int) -> None:
         block, session = self._block, self._block.session
         while session.awaits_sender(index):
-            if block.ledger.catch_up():
+            if block.catch_up():
                 continue
             others = session.take_back_senders(_AT_ONCE)
             if not others:

@@ -11,6 +11,7 @@ import pytest
 import rlp.codec
 
 from parallel_evm import BlockReport, close, workloads
+from parallel_evm.assembly import LeanAssembly
 from parallel_evm.block import senders as module
 from parallel_evm.block.senders import Senders
 from parallel_evm.block.underway import Clock
@@ -122,11 +123,14 @@ def test_an_answer_that_there_is_none_is_an_answer(monkeypatch: pytest.MonkeyPat
     def catch_up() -> bool:
         """There are receipts to make, once."""
         waiting.append(list(block.senders))
+        if len(waiting) == 1:
+            time.sleep(0.2)
+            block.clock.receipts += 0.2
         return len(waiting) == 1
 
     block: Any = SimpleNamespace(
         session=session,
-        ledger=SimpleNamespace(catch_up=catch_up),
+        catch_up=catch_up,
         senders=[None] * 100,
         transactions=list(range(100)),
         fields=[None] * 100,
@@ -140,8 +144,26 @@ def test_an_answer_that_there_is_none_is_an_answer(monkeypatch: pytest.MonkeyPat
     assert subject.find(1) == 1
     # What has to be done anyway was done before any sender was looked for here.
     assert waiting[:2] == [[0] + [None] * 99] * 2
+    assert block.clock.senders < 0.1 < block.clock.receipts
     assert None not in block.senders[1 + SENDERS_AT_ONCE :]
     assert block.senders[2 : 1 + SENDERS_AT_ONCE] == [None] * (SENDERS_AT_ONCE - 1)
+
+
+@pytest.mark.parametrize("way", Way)
+def test_what_is_done_while_others_look_for_senders_is_named_for_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    ready = LeanAssembly.ready_to_compare
+
+    def slowly(vm: Any) -> None:
+        time.sleep(0.5)
+        ready(vm)
+
+    monkeypatch.setattr(LeanAssembly, "ready_to_compare", slowly)
+    _, report = imported(way)
+    phases = report.phases
+    assert max(phases.senders, phases.forecast, phases.judge) < 0.5 <= phases.receipts
+    assert sum(phases.to_dict().values()) == pytest.approx(report.seconds, rel=0.5)
 
 
 @pytest.mark.parametrize("way", Way)

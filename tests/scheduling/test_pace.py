@@ -208,6 +208,25 @@ def test_costs_follow_what_was_measured() -> None:
     assert costs.freight == pytest.approx(0.5)
 
 
+def test_of_the_runs_of_a_block_the_latest_counts_most() -> None:
+    pace = Pace(4)
+    transactions = [Tx(POOL), Tx(TOKEN), Tx(POOL), Tx(POOL)]
+    pace.note(Way.ALONE, transactions, [0.004, 0.001, 0.008, 0.005], 0.02)
+    assert pace.costs([Tx(POOL), Tx(TOKEN)]).runs == pytest.approx([0.005, 0.001])
+    pace.note(Way.ALONE, [Tx(POOL)] * 2, [0.009, 0.002], 0.02)
+    assert pace.costs([Tx(POOL)]).runs == pytest.approx([0.005])
+
+
+def test_what_no_transaction_accounts_for_is_part_of_what_a_way_costs() -> None:
+    pace = Pace(4)
+    transactions = block(POOL)
+    pace.note(Way.ALONE, transactions, [0.001] * 100, 0.3)  # of which 0.2 is the same in any way
+    pace.note(Way.ASSISTED, transactions, [0.001] * 100, 0.15)
+    seconds = pace.choose(transactions).seconds
+    assert seconds[Way.ALONE] == pytest.approx(0.3)
+    assert seconds[Way.ASSISTED] == pytest.approx(0.15)
+
+
 def test_a_list_that_comes_again_with_other_transactions_is_another_block() -> None:
     pace = Pace(4)
     transactions = block(POOL)
